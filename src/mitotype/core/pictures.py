@@ -251,7 +251,6 @@ def _common_px(cohort: Cohort, images: list[np.ndarray], min_px: int) -> int:
     for path, side, image in zip(cohort.rows["path"], sides, images, strict=True):
         if side < min_px:
             height, width = image.shape[:2]
-            height, width = image.shape[:2]
             what = f"The picture '{path}' is {width} × {height} px at {MPP_UM} µm/px; the frame needs {min_px} px ({min_px * MPP_UM:g} µm)."
             trouble.add(Mistake(what, fix="cut a larger patch, or state its µm/px with --mpp"))
     trouble.settle()
