@@ -1,0 +1,1 @@
+"""From a run to what people use: a bundle on disk, and the classifier that opens it."""

@@ -1,0 +1,100 @@
+"""Bundle: one folder that predicts. JSON and safetensors only; it names shelf keys, and no code in it is ever run.
+
+bundle.json       members, combine, decide, unlike, digest of every file, digest of itself
+members/NAME/     member.json, model.safetensors
+trained_on.json   digests of the pictures it was trained and fitted on, which it refuses to be tested on
+card.md           what a person should read first
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mitotype.core import files
+from mitotype.core.mistakes import Mistake
+
+FORMAT = 1
+TOLD = "bundle.json"
+SHIPPED = Path(__file__).parents[1] / "bundles"
+
+
+def shipped() -> dict[str, Path]:
+    """The bundles that come with the package, by name."""
+    return {path.parent.name: path.parent for path in sorted(SHIPPED.glob(f"*/{TOLD}"))}
+
+
+def find(name_or_folder: str) -> Path:
+    """The folder of a bundle or run: a shipped bundle's name, or a path."""
+    known = shipped()
+    if name_or_folder in known:
+        return known[name_or_folder]
+    folder = Path(name_or_folder)
+    if not (folder / TOLD).is_file() and not (folder / "run.json").is_file():
+        raise Mistake(
+            f"'{name_or_folder}' is neither a bundle nor a run.",
+            allowed=f"a folder with {TOLD} or run.json, or one of: {', '.join(known) or 'none is shipped'}",
+            fix="mitotype bundles",
+        )
+    return folder
+
+
+def write(
+    folder: Path, *, name: str, members: Mapping[str, Path], views: str, decide: Mapping[str, Any], unlike: Mapping[str, Any] | None,
+    trained_on: list[str], card: str, told: Mapping[str, Any],
+) -> Path:  # fmt: skip
+    """Write a bundle from members' folders. `told` is kept as it is (recipe, data, numbers, openings)."""
+    if (folder / TOLD).exists():
+        raise Mistake(f"'{folder}' already holds a bundle.", fix="choose another folder with --out")
+    for member, source in members.items():
+        for file in ("member.json", "model.safetensors"):
+            with files.atomic(folder / "members" / member / file) as part:
+                shutil.copyfile(source / file, part)
+    files.write_json(folder / "trained_on.json", sorted(trained_on))
+    files.write_text(folder / "card.md", card)
+    content = {
+        "format": FORMAT,
+        "name": name,
+        "members": sorted(members),
+        "combine": {"kind": "mean"},
+        "views": views,
+        "decide": dict(decide),
+        "unlike": dict(unlike) if unlike else None,
+        "told": dict(told),
+        "files": {
+            str(path.relative_to(folder)): files.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        },
+    }
+    content = files.plain(content)
+    files.write_json(folder / TOLD, content | {"digest": own_digest(content)})
+    return folder
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """`bundle.json`, after every file's digest and its own have been checked."""
+    content = files.read_json(folder / TOLD, what="bundle")
+    broken = Mistake(f"The bundle '{folder}' is not as it was written", fix="copy it again from its source")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise Mistake(
+            f"The bundle '{folder}' has format {found!r}; this version reads {FORMAT}.",
+            fix="update mitotype, or make the bundle anew",
+        )
+    kept = {key: value for key, value in content.items() if key != "digest"}
+    if own_digest(kept) != content.get("digest"):
+        raise Mistake(f"{broken.what}: {TOLD} was changed.", fix=broken.fix)
+    for file, digest in content["files"].items():
+        path = (folder / file).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            raise Mistake(f"{broken.what}: '{file}' is missing.", fix=broken.fix)
+        if files.sha256(path) != digest:
+            raise Mistake(f"{broken.what}: '{file}' was changed.", fix=broken.fix)
+    return content
+
+
+def own_digest(content: Mapping[str, Any]) -> str:
+    """Digest of a bundle's JSON without its own line."""
+    return files.digest_of(json.dumps(content, sort_keys=True, ensure_ascii=False))

@@ -1,0 +1,1 @@
+"""One experiment: recipe, samplers, mixing, loop, run. One run is one folder."""

@@ -1,0 +1,74 @@
+"""Machine: what a run is trained on, chosen once, written down, and taken up again when it resumes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mitotype.core.mistakes import Mistake
+from mitotype.fit.recipe import Recipe
+
+LIBRARIES = ("mitotype", "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pillow")
+
+
+def told(recipe: Recipe, device: str) -> dict[str, Any]:
+    """Device, precision, threads, machine and versions, as run.json keeps them."""
+    device = choose(device)
+    return {
+        "device": device,
+        "precision": "bf16" if _wants_bf16(recipe, device) else "fp32",
+        "threads": torch.get_num_threads(),
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "gpu": gpu(device), "system": platform.system(),
+                    "python": platform.python_version()},
+        "versions": {name: version(name) for name in LIBRARIES},
+    }  # fmt: skip
+
+
+def choose(device: str) -> str:
+    """ "auto" is the GPU where torch sees one, else the CPU. A GPU that is asked for and absent is a Mistake."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise Mistake("No GPU is seen by torch here.", fix="use --device cpu, or see: mitotype doctor")
+    if device != "cpu" and not device.startswith("cuda"):
+        raise Mistake(f"There is no device '{device}'.", allowed="auto, cpu, cuda, cuda:1 …")
+    return device
+
+
+def as_told(run: dict[str, Any]) -> None:
+    """Take up a run's threads, on which the order of sums depends; its device must be here."""
+    choose(run["device"])
+    torch.set_num_threads(int(run["threads"]))
+
+
+def dtype(run: dict[str, Any]) -> torch.dtype | None:
+    return torch.bfloat16 if run["precision"] == "bf16" else None
+
+
+def _wants_bf16(recipe: Recipe, device: str) -> bool:
+    return recipe.precision == "bf16" or (recipe.precision == "auto" and (device.startswith("cuda") or has_amx()))
+
+
+def has_amx() -> bool:
+    """Whether the processor multiplies bf16 matrices in hardware; without that, bf16 on a CPU is slower than float32."""
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def gpu(device: str) -> str | None:
+    return torch.cuda.get_device_name(torch.device(device)) if device.startswith("cuda") else None

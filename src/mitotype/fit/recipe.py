@@ -1,0 +1,175 @@
+"""Recipe: everything that decides a run, frozen. A recipe is written as a Python function and dumped whole into run.json."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from mitotype.core import files
+from mitotype.core.mistakes import Collector, Mistake, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One run.
+
+    backbone, size_px, pooling   shelf key, side of the net's input, variant of pooling ("" = the facts' default)
+    options                      of the trunk's builder, such as {"drop_path_rate": 0.1}
+    head_dropout                 share of the embedding dropped before the heads
+    frame, augment, views        sentences of the room `views`: framing, training only, test time
+    objective                    a sentence of the room `losses`
+    votes_prior                  a in the soft target (votes_for + a·m) / (votes + a), m the share of atypical patches
+    sampler                      a sentence of `fit.samplers`
+    mixup                        α of Beta(α, α) for MixUp, 0 = none
+    epochs, batch                an epoch is one draw per training patch
+    lr, weight_decay             of AdamW (none on norms and biases); `warmup_epochs` linear, then cosine to 0
+    clip                         largest norm of the gradient, 0 = none
+    ema_decay                    of the moving average of the weights, which is what is kept; 0 = the last weights
+    folds                        "study" (the stored ones), "domain" (leave one out), or a number of folds
+    seeds                        members per fold
+    refit                        members trained on every patch; with 0 the fold members are deployed
+    precision                    "auto", "fp32" or "bf16"; auto is bf16 where the machine multiplies it in hardware
+    init_from                    a run whose trunk is the starting point ("" = random weights)
+    teacher                      a run whose scores are learnt by the term `distil` ("" = none)
+    threshold, abstain           rules of the room `scores` for the decision, fitted on out-of-fold rows
+    """
+
+    name: str
+    backbone: str
+    size_px: int
+    pooling: str = ""
+    options: tuple[tuple[str, Any], ...] = ()
+    head_dropout: float = 0.0
+    frame: str = "crop(64)"
+    augment: str = "d4 | crop(64)"
+    views: str = "d4"
+    objective: str = "soft_bce"
+    votes_prior: float = 0.0
+    sampler: str = "class_balanced"
+    mixup: float = 0.0
+    epochs: int = 30
+    batch: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_epochs: float = 2.0
+    clip: float = 0.0
+    ema_decay: float = 0.998
+    folds: str = "study"
+    seeds: int = 1
+    refit: int = 0
+    seed: int = 0
+    precision: str = "auto"
+    init_from: str = ""
+    teacher: str = ""
+    calibration: str = "platt"
+    threshold: str = "balanced_accuracy"
+    abstain: float = 0.2
+
+    def check(self) -> None:
+        """Build every sentence once; all mistakes are told together."""
+        from mitotype.backbones import backbones
+        from mitotype.fit import samplers
+        from mitotype.losses import Objective
+        from mitotype.views import Augment, Frame, views_at_test
+
+        trouble = Collector()
+        for build in (
+            lambda: backbones.get(self.backbone).facts.check_size(self.size_px),
+            lambda: Frame(self.frame),
+            lambda: Augment(self.augment),
+            lambda: views_at_test(self.views),
+            lambda: Objective(self.objective),
+            lambda: samplers.read(self.sampler),
+            self._check_numbers,
+        ):
+            with trouble.note():
+                build()
+        trouble.settle()
+
+    def _check_numbers(self) -> None:
+        trouble = Collector()
+        low = {
+            "epochs": 1,
+            "batch": 2,
+            "seeds": 1,
+            "refit": 0,
+            "lr": 1e-12,
+            "mixup": 0,
+            "warmup_epochs": 0,
+            "votes_prior": 0,
+        }
+        for field, least in low.items():
+            if not least <= getattr(self, field) < 1e6:
+                trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed=f"at least {least}"))
+        for field in ("ema_decay", "head_dropout", "abstain"):
+            if not 0 <= getattr(self, field) < 1:
+                trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed="0 up to, not including, 1"))
+        if self.precision not in ("auto", "fp32", "bf16"):
+            trouble.add(Mistake(f"precision is '{self.precision}'.", allowed="auto, fp32, bf16"))
+        if self.folds not in ("study", "domain") and not (self.folds.isdigit() and 2 <= int(self.folds) <= 100):
+            trouble.add(Mistake(f"folds is '{self.folds}'.", allowed="study, domain, or a number from 2 to 100"))
+        trouble.settle()
+
+    def plain(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "options": dict(self.options)}
+
+    def chosen(self) -> dict[str, Any]:
+        """The fields that differ from the defaults of Recipe."""
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        return {key: value for key, value in self.plain().items() if getattr(self, key) != defaults[key]}
+
+
+def from_plain(value: Mapping[str, Any]) -> Recipe:
+    """A recipe from run.json; unknown fields are a Mistake, so that no setting is dropped in silence."""
+    known = {f.name for f in dataclasses.fields(Recipe)}
+    trouble = Collector()
+    for key in value:
+        if key not in known:
+            trouble.add(unknown("recipe field", key, known, "mitotype recipes default"))
+    trouble.settle()
+    return Recipe(**{**value, "options": tuple(sorted(dict(value.get("options", {})).items()))})
+
+
+def from_run(path: Path) -> Recipe:
+    """The recipe of a run, given its folder or its run.json."""
+    told = files.read_json(path / "run.json" if path.is_dir() else path, what="run")
+    if not isinstance(told, dict) or not isinstance(told.get("recipe"), dict):
+        raise Mistake(f"'{path}' holds no recipe.", fix="give the run.json of a run")
+    return from_plain(told["recipe"])
+
+
+def with_settings(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """`recipe` with fields changed by "epochs=5" or "augment=d4 | crop(64)"; values are read by the field's type."""
+    hints = get_type_hints(Recipe)
+    changes: dict[str, Any] = {}
+    trouble = Collector()
+    for setting in settings:
+        field, equals, text = setting.partition("=")
+        field = field.strip()
+        with trouble.note():
+            if not equals:
+                raise Mistake(f"'{setting}' changes nothing.", allowed="FIELD=VALUE, as in epochs=5")
+            if field not in hints or field == "name":
+                raise unknown("recipe field", field, hints, "mitotype recipes default")
+            changes[field] = _value(field, hints[field], text.strip())
+    trouble.settle()
+    return dataclasses.replace(recipe, **changes)
+
+
+def _value(field: str, kind: Any, text: str) -> Any:
+    if kind is str:
+        return text
+    try:
+        value = ast.literal_eval(text)
+        if field == "options":
+            return tuple(sorted(dict(value).items()))
+        if isinstance(value, bool) or not isinstance(value, int | float) or (kind is int and value != int(value)):
+            raise ValueError(text)
+        return kind(value)
+    except (ValueError, SyntaxError, TypeError, OverflowError) as error:
+        form = "{'drop_path_rate': 0.1}" if field == "options" else "a whole number" if kind is int else "a number"
+        raise Mistake(f"{field}={text[:60]} is not understood.", allowed=form) from error

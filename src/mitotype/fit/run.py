@@ -1,0 +1,212 @@
+"""Run: one experiment is one folder that resumes after a kill and says DONE last.
+
+run.json          every resolved field, which were chosen, versions, machine, digests of data and split
+patches.parquet   the training patches, with digest and fold       scores.parquet   out-of-fold rows
+members/          what was trained, in half precision              log.jsonl        one line per epoch
+decision.json     calibration, threshold, abstention, from out-of-fold rows only
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mitotype.core import files, pictures
+from mitotype.core.mistakes import Mistake
+from mitotype.core.words import OUT_OF_FOLD, Cohort
+from mitotype.fit.recipe import Recipe, from_plain
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Told = Callable[[dict[str, Any]], None]
+DONE = "DONE"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One member to train: its name, the fold it leaves out (0: none) and the number of its seed."""
+
+    name: str
+    fold: int
+    seed: int
+
+
+def jobs(recipe: Recipe, folds: Sequence[int]) -> list[Job]:
+    """Fold members seed by seed, then those trained on every patch."""
+    found = [Job(f"fold{fold}-seed{seed}", fold, seed) for seed in range(recipe.seeds) for fold in folds]
+    return found + [Job(f"all-seed{seed}", 0, seed) for seed in range(recipe.refit)]
+
+
+def start(
+    recipe: Recipe,
+    cohort: Cohort,
+    folder: Path,
+    *,
+    data: Sequence[str] = (),
+    hold_out: Sequence[str] = (),
+    device: str = "auto",
+    told: Told = lambda line: None,
+) -> Path:
+    """Train `recipe` on a labelled training cohort into a new folder. No test set is opened.
+
+    Raises a Mistake for a folder that is taken, patches without a label, one class only, and whatever `Recipe.check` finds.
+    """
+    from mitotype.fit import folds, machine
+
+    if (folder / "run.json").exists():
+        raise Mistake(
+            f"'{folder}' already holds a run.", fix=f"mitotype resume {folder}, or choose another folder with --out"
+        )
+    recipe.check()
+    _check_labels(cohort)
+    pack = pictures.pack(cohort, min_px=_needs_px(recipe))
+    rows = cohort.rows.assign(digest=list(pack.digests), fold=folds.assign(recipe, cohort))
+    if "dataset" not in rows:
+        rows = rows.assign(dataset=cohort.name)
+    folds.check(rows)
+    files.write_table(folder / "patches.parquet", rows)
+    files.write_json(
+        folder / "run.json",
+        {
+            "recipe": recipe.plain(),
+            "chosen": recipe.chosen(),
+            "data": {"where": list(data), "hold_out": list(hold_out), "patches": len(rows), "atypical": int(rows["label"].sum()),
+                     "cases": int(rows["case_id"].nunique()), "digest": files.digest_of(*sorted(pack.digests))},
+            "split": {"folds": recipe.folds, "digest": folds.digest(rows)},
+            "notes": list(cohort.notes),
+            "started": _now(),
+            **machine.told(recipe, device),
+        },
+    )  # fmt: skip
+    return go_on(folder, told=told)
+
+
+def go_on(folder: Path, *, told: Told = lambda line: None) -> Path:
+    """Bring a run to its end from wherever it stands; a run that is DONE is left as it is."""
+    from mitotype.fit import machine
+
+    run = files.read_json(folder / "run.json", what="run")
+    recipe = from_plain(run["recipe"])
+    with files.locked(folder / ".lock"):
+        if (folder / DONE).exists():
+            return folder
+        machine.as_told(run)
+        rows = files.read_table(folder / "patches.parquet", what="run's table of patches")
+        cohort = Cohort(str(rows["dataset"].iloc[0]), rows)
+        pack = pictures.pack(cohort, min_px=_needs_px(recipe))
+        if list(pack.digests) != list(rows["digest"]):
+            raise Mistake(
+                f"The pictures of '{folder}' have changed since it was started.", fix="restore them, or train anew"
+            )
+        todo = jobs(recipe, sorted(set(rows["fold"])))
+        for number, job in enumerate(todo, 1):
+            _member(
+                folder,
+                run,
+                recipe,
+                job,
+                cohort,
+                pack.image_N3HW,
+                lambda line, n=number: _log(folder, told, line | {"job": n, "jobs": len(todo)}),
+            )
+        finish(folder, run, recipe)
+        files.write_json(folder / "run.json", run | {"finished": _now()})
+        files.write_text(folder / DONE, _now() + "\n")
+    return folder
+
+
+def _member(
+    folder: Path, run: dict[str, Any], recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray, told: Told
+) -> None:
+    """Train one member unless it is whole, and write its out-of-fold rows unless they are there."""
+    from mitotype.backbones import members
+    from mitotype.backbones.predict import precision, predict
+    from mitotype.fit import checkpoint, loop, machine, prior
+    from mitotype.scores import table
+    from mitotype.views import Frame, views_at_test
+
+    place = folder / "members" / job.name
+    inside = (cohort.rows["fold"] != job.fold).to_numpy()
+    if not (place / members.TOLD).is_file():
+        where = loop.Place(place, run["device"], machine.dtype(run), told, prior.start(recipe, job))
+        classifier = loop.train(
+            recipe,
+            job.name,
+            patches(recipe, job, cohort.take(cohort.rows["fold"] != job.fold), image_N3HW[inside]),
+            where,
+        )
+        members.write(
+            place,
+            job.name,
+            recipe.frame,
+            classifier,
+            more={"fold": job.fold, "seed": job.seed, "epochs": recipe.epochs},
+        )
+        (place / checkpoint.NAME).unlink(missing_ok=True)
+    if job.fold and not table.has(folder, member=job.name):
+        member = members.read(place, device=run["device"])
+        said = predict(member.classifier, image_N3HW[~inside], Frame(recipe.frame), views_at_test(recipe.views),
+                       device=run["device"], dtype=precision(run["device"]))  # fmt: skip
+        ids = cohort.rows["patch_id"][~inside]
+        table.append(folder, table.rows(ids, said.logit, part=OUT_OF_FOLD, fold=job.fold, member=job.name))
+
+
+def patches(recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray) -> Any:
+    """The loop's view of a member's training patches."""
+    from mitotype.fit import loop, prior, targets
+    from mitotype.losses import Objective
+
+    further = targets.further(cohort, image_N3HW, Objective(recipe.objective).heads())
+    further |= prior.teacher(recipe, job, cohort)
+    label_N = cohort.rows["label"].to_numpy(dtype="int64")
+    return loop.Patches(
+        image_N3HW, label_N, targets.soft(cohort, recipe.votes_prior), further, cohort.rows["domain"].to_numpy()
+    )
+
+
+def finish(folder: Path, run: dict[str, Any], recipe: Recipe) -> None:
+    """Fit the decision on the out-of-fold rows and write it."""
+    from mitotype.scores import decision, table
+
+    scores = table.read(folder)
+    files.write_json(
+        folder / "decision.json",
+        decision.fit(
+            scores, calibration=recipe.calibration, threshold=recipe.threshold, abstain=recipe.abstain, seed=recipe.seed
+        ).plain(),
+    )
+
+
+def _check_labels(cohort: Cohort) -> None:
+    label = cohort.rows["label"]
+    if label.isna().any():
+        raise Mistake(
+            f"{int(label.isna().sum())} patches of '{cohort.name}' have no label.",
+            fix="training needs labelled patches only",
+        )
+    if label.nunique() < 2:
+        raise Mistake(
+            f"All {len(label)} patches of '{cohort.name}' are of one class.",
+            fix="training needs atypical and normal figures",
+        )
+
+
+def _needs_px(recipe: Recipe) -> int:
+    from mitotype.views import Augment, Frame
+
+    return max(Frame(recipe.frame).needs_px, Augment(recipe.augment).needs_px)
+
+
+def _log(folder: Path, told: Told, line: dict[str, Any]) -> None:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    told(line)
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

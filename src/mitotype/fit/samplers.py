@@ -1,0 +1,75 @@
+"""Samplers: pure functions of (seed, epoch, labels, …) to the order in which an epoch draws its patches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mitotype.core import seeds, sentence
+from mitotype.core.mistakes import Mistake, unknown
+from mitotype.core.words import ATYPICAL
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a sampler may look at: one entry per training patch. `difficulty_N` is None before the first epoch."""
+
+    label_N: np.ndarray
+    domain_N: np.ndarray
+    difficulty_N: np.ndarray | None = None
+
+
+Sampler = Callable[[int, int, Pool], "np.ndarray"]
+
+
+def read(text: str) -> Sampler:
+    """The sampler a sentence names: "uniform", "class_balanced", "class_balanced(0.4)"."""
+    steps = sentence.pipeline(text)
+    if len(steps) != 1 or steps[0].name not in SAMPLERS:
+        raise unknown("sampler", text, SAMPLERS, "uniform, class_balanced(share of atypical patches)")
+    try:
+        return SAMPLERS[steps[0].name](*steps[0].args, **dict(steps[0].options))
+    except TypeError as error:
+        raise Mistake(f"The sampler '{steps[0]}' is not understood: {error}.", allowed="class_balanced(0.5)") from error
+
+
+def uniform() -> Sampler:
+    """Every patch once, in a new order each epoch."""
+
+    def order(seed: int, epoch: int, pool: Pool) -> np.ndarray:
+        return seeds.numpy_generator(seed, "sampler", epoch).permutation(len(pool.label_N))
+
+    return order
+
+
+def class_balanced(share: float = 0.5) -> Sampler:
+    """As many draws as patches, a `share` of them atypical; within a class every patch comes as often as every other (± 1)."""
+    if not 0 < share < 1:
+        raise Mistake(f"class_balanced({share}) is no share.", allowed="between 0 and 1")
+
+    def order(seed: int, epoch: int, pool: Pool) -> np.ndarray:
+        import numpy as np
+
+        rng = seeds.numpy_generator(seed, "sampler", epoch)
+        atypical = np.flatnonzero(pool.label_N == ATYPICAL)
+        normal = np.flatnonzero(pool.label_N != ATYPICAL)
+        wanted = round(share * len(pool.label_N))
+        drawn = np.concatenate([_cycled(rng, atypical, wanted), _cycled(rng, normal, len(pool.label_N) - wanted)])
+        return rng.permutation(drawn)
+
+    return order
+
+
+def _cycled(rng: np.random.Generator, indices: np.ndarray, count: int) -> np.ndarray:
+    """`count` draws that go through all indices, each time in a new order, before any comes again."""
+    import numpy as np
+
+    rounds = -(-count // len(indices))
+    return np.concatenate([rng.permutation(indices) for _ in range(rounds)])[:count]
+
+
+SAMPLERS: dict[str, Callable[..., Sampler]] = {"uniform": uniform, "class_balanced": class_balanced}

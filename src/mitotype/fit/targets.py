@@ -1,0 +1,106 @@
+"""Targets: what the objective's terms need to know of each training patch, from the cohort's rows and pictures.
+
+Shapes: N patches, K outputs of a further head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mitotype.core.mistakes import Mistake
+from mitotype.core.words import ATYPICAL, Cohort
+from mitotype.datasets import votes
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SUB_LABELS = (  # spelled as AMi-Br spells them
+    "AMF bipolar assymetric",
+    "AMF multipolar",
+    "AMF other",
+    "AMF segregation",
+    "NMF anaphase-telophase",
+    "NMF metaphase",
+    "NMF prometaphase",
+    "NMF ring shape",
+)
+
+
+def soft(cohort: Cohort, prior: float) -> np.ndarray:
+    """`target_N` in [0, 1], see `datasets.votes.soft_target`; the label itself where nobody voted."""
+    import numpy as np
+
+    rows = cohort.rows
+    mean = float((rows["label"] == ATYPICAL).mean())
+    return np.array(
+        [
+            votes.soft_target(f, v, y, weight=prior, share=mean)
+            for f, v, y in zip(rows["votes_for"], rows["votes"], rows["label"], strict=True)
+        ],
+        dtype=np.float32,
+    )
+
+
+def sub_label(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
+    """`target_NK`: mean of the experts' one-hot choices among SUB_LABELS, nan where none was made."""
+    import numpy as np
+
+    found = np.zeros((len(cohort), len(SUB_LABELS)), np.float32)
+    for column in ("sub_label_1", "sub_label_2"):
+        if column in cohort.rows:
+            for row, choice in enumerate(cohort.rows[column]):
+                if choice in SUB_LABELS:
+                    found[row, SUB_LABELS.index(choice)] += 1
+    total = found.sum(1, keepdims=True)
+    return np.where(total > 0, found / np.maximum(total, 1), np.nan).astype(np.float32)
+
+
+def expert(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
+    """`target_N3`: the first three experts' own votes, nan where one did not vote."""
+    import numpy as np
+
+    sign = {"A": 1.0, "N": 0.0}
+    told = cohort.rows["expert_votes"] if "expert_votes" in cohort.rows else [""] * len(cohort)
+    return np.array([[sign.get(v, np.nan) for v in str(line).ljust(3, "-")[:3]] for line in told], np.float32)
+
+
+def descriptor(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
+    """`target_NK`: the shape descriptors of the room `features`, standardised over these patches, clipped to ± 4 SD."""
+    import numpy as np
+
+    from mitotype.features import features
+
+    value_NK = np.asarray(features.get("morphology").compute(image_N3HW), np.float64)
+    value_NK[~np.isfinite(value_NK)] = np.nan
+    spread_K = np.nanstd(value_NK, 0)
+    standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(spread_K > 0, spread_K, 1)
+    return np.clip(standard_NK, -4, 4).astype(np.float32)
+
+
+MAKERS: dict[str, Callable[[Cohort, np.ndarray], np.ndarray]] = {
+    "sub_label": sub_label,
+    "expert": expert,
+    "descriptor": descriptor,
+}
+
+
+def further(cohort: Cohort, image_N3HW: np.ndarray, heads: tuple[tuple[str, int], ...]) -> dict[str, np.ndarray]:
+    """Targets of every further head; one whose targets are all unknown is a Mistake."""
+    import numpy as np
+
+    found = {}
+    for name, outputs in heads:
+        target_NK = MAKERS[name](cohort, image_N3HW)
+        if target_NK.shape[1] != outputs:
+            raise Mistake(
+                f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}.",
+                fix=f"write {name}({target_NK.shape[1]})",
+            )
+        if np.isnan(target_NK).all():
+            raise Mistake(
+                f"'{cohort.name}' carries nothing that the term '{name}' could learn.",
+                fix=f"leave {name} out of the objective",
+            )
+        found[name] = target_NK
+    return found

@@ -1,0 +1,27 @@
+"""The demo's recipe: a tiny net on a synthetic cohort, in about a minute on two cores."""
+
+from mitotype.fit.recipe import Recipe
+from mitotype.recipes import recipes
+
+
+@recipes.add("demo")
+def demo() -> Recipe:
+    """A small net on the synthetic cohort, three folds by case.
+
+    Command: mitotype demo. Cost: about a minute on two cores. It shows the road, not a result.
+    """
+    return Recipe(
+        name="demo",
+        backbone="resnet10",
+        size_px=64,
+        augment="affine(degrees=180, scale=0.1, shift=3) | stain(0.05) | crop(64)",
+        views="d4",
+        objective="soft_bce",
+        sampler="class_balanced",
+        epochs=6,
+        batch=64,
+        lr=1e-3,
+        warmup_epochs=1.0,
+        ema_decay=0.98,
+        folds="3",
+    )

@@ -1,0 +1,80 @@
+"""Whole or absent: atomic writes, locks, digests, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mitotype.core import files
+from mitotype.core.mistakes import Mistake
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"x": 1})
+    with pytest.raises(RuntimeError), files.atomic(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert files.read_json(path) == {"x": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_killed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"x": 1})
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom mitotype.core import files\n"
+        "with files.atomic(Path(sys.argv[1])) as part:\n    part.write_text('half')\n    os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False).returncode == -9
+    assert files.read_json(path) == {"x": 1}
+
+
+def test_a_full_disk_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="disk is full"), files.atomic(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_full_device_is_a_mistake() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with pytest.raises(Mistake, match="disk is full"), files.told_disk(full), full.open("w") as file:
+        file.write("x" * 100_000)
+        file.flush()
+
+
+def test_json_keeps_no_nan(tmp_path: Path) -> None:
+    files.write_json(tmp_path / "a.json", {"x": math.nan, "y": [math.inf, 1.5]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 1.5]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000])
+def test_broken_json_is_a_mistake(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(Mistake, match=r"a\.json"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_csv_cells_that_a_spreadsheet_would_run_are_quoted(tmp_path: Path) -> None:
+    files.write_table(tmp_path / "a.csv", pd.DataFrame({"path": ["=cmd()", "a"], "x": [-1.0, 2.0]}))
+    assert (tmp_path / "a.csv").read_text() == "path,x\n'=cmd(),-1.0\na,2.0\n"
+
+
+def test_windows_csv_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("\ufeffpath,label\r\na.png,1\r\n".encode())
+    rows = files.read_table(tmp_path / "a.csv")
+    assert list(rows.columns) == ["path", "label"]
+    assert rows["path"].tolist() == ["a.png"]
+
+
+def test_digests_of_parts_do_not_collide() -> None:
+    assert files.digest_of("ab", "c") != files.digest_of("a", "bc")
