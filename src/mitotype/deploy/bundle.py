@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mitotype.core import files
 from mitotype.core.mistakes import Mistake
+from mitotype.scores.ensemble import Combine
 
 FORMAT = 1
 TOLD = "bundle.json"
@@ -42,34 +44,40 @@ def find(name_or_folder: str) -> Path:
     return folder
 
 
-def write(
-    folder: Path, *, name: str, members: Mapping[str, Path], views: str, decide: Mapping[str, Any], unlike: Mapping[str, Any] | None,
-    trained_on: list[str], card: str, told: Mapping[str, Any],
-) -> Path:  # fmt: skip
-    """Write a bundle from members' folders. `told` is kept as it is (recipe, data, numbers, openings)."""
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a bundle is made of. `members` names the folder of each; `told` is kept as it is (recipe, data, numbers)."""
+
+    name: str
+    members: Mapping[str, Path]
+    views: str
+    decide: Mapping[str, Any]
+    unlike: Mapping[str, Any] | None
+    card: str
+    told: Mapping[str, Any]
+
+
+def write(folder: Path, content: Content) -> Path:
+    """Write a bundle; `bundle.json`, which makes it one, comes last."""
     if (folder / TOLD).exists():
         raise Mistake(f"'{folder}' already holds a bundle.", fix="choose another folder with --out")
-    for member, source in members.items():
+    for member, source in content.members.items():
         for file in ("member.json", "model.safetensors"):
             with files.atomic(folder / "members" / member / file) as part:
                 shutil.copyfile(source / file, part)
-    files.write_json(folder / "trained_on.json", sorted(trained_on))
-    files.write_text(folder / "card.md", card)
-    content = {
+    files.write_text(folder / "card.md", content.card)
+    told = files.plain({
         "format": FORMAT,
-        "name": name,
-        "members": sorted(members),
-        "combine": {"kind": "mean"},
-        "views": views,
-        "decide": dict(decide),
-        "unlike": dict(unlike) if unlike else None,
-        "told": dict(told),
-        "files": {
-            str(path.relative_to(folder)): files.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()
-        },
-    }
-    content = files.plain(content)
-    files.write_json(folder / TOLD, content | {"digest": own_digest(content)})
+        "name": content.name,
+        "members": sorted(content.members),
+        "combine": Combine().to_dict(),
+        "views": content.views,
+        "decide": content.decide,
+        "unlike": content.unlike,
+        "told": content.told,
+        "files": {str(path.relative_to(folder)): files.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()},
+    })  # fmt: skip
+    files.write_json(folder / TOLD, told | {"digest": own_digest(told)})
     return folder
 
 

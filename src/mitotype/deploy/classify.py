@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from mitotype.core import files, pictures
 from mitotype.core.mistakes import Collector, Mistake
-from mitotype.core.words import CLASS_NAMES, MPP_UM
+from mitotype.core.words import MPP_UM
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from mitotype.deploy.scorer import Scorer
 
@@ -25,7 +26,7 @@ class Answer:
     """What is said of one picture.
 
     probability   of atypical, calibrated        class         atypical or normal, by the threshold
-    decision      the class, or "uncertain"      spread        standard deviation of the members' probabilities
+    decision      the class, or "uncertain"      spread        SD of the members' probabilities, nan for one
     flags         "uncertain", "unlike the training figures"
     """
 
@@ -128,31 +129,40 @@ def _read_ahead(
 def _cut(image_HW3: np.ndarray, px: int, path: Path) -> np.ndarray:
     height, width = image_HW3.shape[:2]
     if min(height, width) < px:
-        what = f"The picture '{path}' is {width} × {height} px at {MPP_UM} µm/px; {px} px ({px * MPP_UM:g} µm) are needed around the figure."
+        what = f"The picture '{path}' is {width} × {height} px at {MPP_UM} µm/px; the frame needs {px} px ({px * MPP_UM:g} µm)."
         raise Mistake(what, fix="cut a larger patch, or state its µm/px with --mpp")
     return pictures.centred(image_HW3, px).transpose(2, 0, 1)
 
 
 def _answer(scorer: Scorer, chunk: list[tuple[str, int, np.ndarray]]) -> list[Answer]:
+    """What the decision says of every picture of a chunk."""
     import numpy as np
+    import pandas as pd
 
-    ids = [f"{path}#{page}" for path, page, _ in chunk]
+    from mitotype.core.words import PATCH_COLUMNS
+    from mitotype.scores.table import Scores
+
+    ids = [str(number) for number in range(len(chunk))]
     rows, unlike_N = scorer.rows(ids, np.stack([image for *_, image in chunk]))
-    said = scorer.decision.apply(rows)
+    patches = pd.DataFrame({"patch_id": ids, "dataset": "asked"}).reindex(columns=list(PATCH_COLUMNS))
+    said = (
+        scorer.decision.apply(scorer.combine.apply(Scores(patches, rows)), guard=False).set_index("patch_id").loc[ids]
+    )
+    spread_N = _spread(scorer, rows, ids)
     answers = []
-    for (path, page, _), line, unlike in zip(
-        chunk, said.set_index("patch_id").loc[ids].itertuples(), unlike_N, strict=True
-    ):
-        flags = ["uncertain"] * (line.decision == "uncertain") + ["unlike the training figures"] * bool(unlike > 0)
-        answers.append(
-            Answer(
-                path,
-                page,
-                float(line.probability),
-                line.decision,
-                CLASS_NAMES[int(line.label)],
-                float(line.spread),
-                tuple(flags),
-            )
-        )
+    for number, (path, page, _) in enumerate(chunk):
+        decision = str(said["decision"].iloc[number])
+        flags = ["uncertain"] if decision == "uncertain" else []
+        if unlike_N[number] > 0:
+            flags.append("unlike the training figures")
+        probability, klass = float(said["probability"].iloc[number]), str(said["class"].iloc[number])
+        answers.append(Answer(path, page, probability, decision, klass, float(spread_N[number]), tuple(flags)))
     return answers
+
+
+def _spread(scorer: Scorer, rows: pd.DataFrame, ids: list[str]) -> np.ndarray:
+    """`spread_N`: sample SD of the calibrated probabilities over members (over views where there is one member)."""
+    by = "member" if len(scorer.members) > 1 else "view"
+    logit = rows.groupby(["patch_id", by], sort=False)["logit"].mean().unstack(by).loc[ids].to_numpy(float)
+    probability = scorer.decision.calibration.probability(logit.ravel()).reshape(logit.shape)
+    return probability.std(1, ddof=1) if logit.shape[1] > 1 else probability[:, 0] * float("nan")

@@ -1,6 +1,6 @@
 """Scorer: the members of a bundle or run, opened once, and what they say of pictures.
 
-Shapes: N patches, D width of an embedding.
+Shapes: N patches, H side of a picture in px.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from mitotype.core.mistakes import Mistake
 from mitotype.core.words import TEST, Cohort
 from mitotype.deploy import bundle, unlike
 from mitotype.scores import table
-from mitotype.scores.decision import Decision
+from mitotype.scores.decision import Decision, short
+from mitotype.scores.ensemble import Combine
 from mitotype.views import Frame, views_at_test
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+Done = Callable[[int], None]
+
 
 @dataclass(frozen=True)
 class Scorer:
-    """An opened classifier. `trained_on` are digests of pictures it may not be tested on."""
+    """An opened classifier. Its decision knows the pictures that it was trained and fitted on."""
 
     where: Path
     members: tuple[members.Member, ...]
     views: str
+    combine: Combine
     decision: Decision
     unlike: unlike.Unlike | None
-    trained_on: frozenset[str]
     device: str
 
     @property
@@ -42,18 +45,26 @@ class Scorer:
         return max(Frame(member.frame).needs_px for member in self.members)
 
     def rows(
-        self, patch_ids: Sequence[str], image_N3HW: np.ndarray, *, done: Callable[[int], None] = lambda n: None
+        self, patch_ids: Sequence[str], image_N3HW: np.ndarray, done: Done = lambda n: None
     ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Raw logits as test rows of the score table, and per patch how unlike the training figures it is (nan: not told)."""
+        """Raw logits as test rows, and per patch how unlike the training figures it is (above 0: flagged; nan: not told).
+
+        `done` is told how many patches are finished, a patch being finished when every member has scored it.
+        """
         import numpy as np
         import pandas as pd
 
         found, strange = [], []
-        for member in self.members:
+        for number, member in enumerate(self.members, 1):
             said = predict(
-                member.classifier, image_N3HW, Frame(member.frame), views_at_test(self.views),
-                device=self.device, dtype=precision(self.device), done=done,
-            )  # fmt: skip
+                member.classifier,
+                image_N3HW,
+                Frame(member.frame),
+                views_at_test(self.views),
+                device=self.device,
+                dtype=precision(self.device),
+                done=done if number == len(self.members) else lambda n: None,
+            )
             found.append(table.rows(patch_ids, said.logit, part=TEST, fold=0, member=member.name))
             if self.unlike is not None:
                 strange.append(self.unlike.score(member.name, said.embedding_ND))
@@ -66,18 +77,15 @@ def open_scorer(where: str, *, device: str = "cpu") -> Scorer:
     folder = bundle.find(where)
     if (folder / bundle.TOLD).is_file():
         told = bundle.read(folder)
-        names, digests = told["members"], files.read_json(folder / "trained_on.json")
-        views, decide, strange = told["views"], told["decide"], told["unlike"]
+        names, views, combine = told["members"], told["views"], told["combine"]
+        decide, strange = told["decide"], told["unlike"]
     else:
         run = finished(folder)
-        names, views = deployed(folder, run), run["recipe"]["views"]
+        names, views, combine = deployed(folder, run), run["recipe"]["views"], Combine().to_dict()
         decide, strange = files.read_json(folder / "decision.json"), unlike.read(folder)
-        rows = files.read_table(folder / "patches.parquet")
-        digests = list(rows["digest"][rows["fold"] > 0])
-    return Scorer(
-        folder, tuple(members.read(folder / "members" / name, device=device) for name in names), views,
-        Decision.read(decide), unlike.Unlike.read(strange) if strange else None, frozenset(digests), device,
-    )  # fmt: skip
+    opened = tuple(members.read(folder / "members" / name, device=device) for name in names)
+    line = unlike.Unlike.read(strange) if strange else None
+    return Scorer(folder, opened, views, Combine.from_dict(combine), Decision.from_dict(decide), line, device)
 
 
 def finished(run: Path) -> dict[str, Any]:
@@ -94,21 +102,15 @@ def deployed(run: Path, told: dict[str, Any]) -> list[str]:
     return [name for name in names if name.startswith("all-") == bool(told["recipe"]["refit"])]
 
 
-def score(
-    scorer: Scorer, cohort: Cohort, *, done: Callable[[int], None] = lambda n: None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`(patches, rows)` of a test cohort. A picture that the scorer was trained on is a Mistake (M004)."""
+def score(scorer: Scorer, cohort: Cohort, *, done: Done = lambda n: None) -> table.Scores:
+    """The raw logits of a test cohort. A picture that the scorer was trained on is a Mistake (M004)."""
     pack = pictures.pack(cohort, min_px=scorer.needs_px)
-    seen = [
-        patch_id
-        for patch_id, digest in zip(cohort.rows["patch_id"], pack.digests, strict=True)
-        if digest in scorer.trained_on
-    ]
+    known = frozenset(scorer.decision.digests)
+    named = zip(cohort.rows["patch_id"], pack.digests, strict=True)
+    seen = [patch_id for patch_id, digest in named if short(digest) in known]
     if seen:
-        raise Mistake(
-            f"{len(seen)} of {len(cohort)} pictures of '{cohort.name}' were trained on by '{scorer.where}', '{seen[0]}' for one.",
-            fix="score a test set, or train with --hold-out", code="M004",
-        )  # fmt: skip
-    rows, _ = scorer.rows(list(cohort.rows["patch_id"]), pack.image_N3HW, done=done)
+        what = f"'{scorer.where}' was trained on {len(seen)} of the {len(cohort)} pictures of '{cohort.name}', '{seen[0]}' for one."
+        raise Mistake(what, fix="score a test set, or train with --hold-out", code="M004")
+    rows, _ = scorer.rows(list(cohort.rows["patch_id"]), pack.image_N3HW, done)
     patches = cohort.rows.assign(digest=list(pack.digests), fold=0)
-    return (patches if "dataset" in patches else patches.assign(dataset=cohort.name)), rows
+    return table.Scores(patches if "dataset" in patches else patches.assign(dataset=cohort.name), rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mitotype.core import files
 from mitotype.core.words import Cohort
 from mitotype.datasets import splits
 from mitotype.fit.recipe import Recipe
@@ -14,16 +13,9 @@ if TYPE_CHECKING:
 
 
 def assign(recipe: Recipe, cohort: Cohort) -> pd.Series:
-    """Fold 1 … K per row: the study's stored ones, one per domain, or K made by case and class from the recipe's seed."""
+    """Fold 1 … K by patch_id: the study's stored ones, one per domain, or K made by case and class from the recipe's seed."""
     if recipe.folds == "study":
-        return splits.stored(cohort)
+        return splits.check(cohort, splits.stored(cohort))
     if recipe.folds == "domain":
-        return splits.leave_one_out(cohort, "domain")
-    return splits.grouped_folds(cohort, int(recipe.folds), recipe.seed)
-
-
-def digest(rows: pd.DataFrame) -> str:
-    """Digest of the split: which patch is in which fold."""
-    return files.digest_of(
-        *sorted(f"{patch_id}\x1f{fold}" for patch_id, fold in zip(rows["patch_id"], rows["fold"], strict=True))
-    )
+        return splits.check(cohort, splits.leave_one_out(cohort, "domain"))
+    return splits.check(cohort, splits.grouped_folds(cohort, int(recipe.folds), recipe.seed))

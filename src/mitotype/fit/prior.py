@@ -50,7 +50,7 @@ def _teacher_logits(run: Path, job: Job, cohort: Cohort) -> np.ndarray:
         member = members.read(place)
         said = predict(member.classifier, image_N3HW, Frame(member.frame), views_at_test(recipe_views(run)))
         found.append(np.mean(list(said.logit.values()), axis=0))
-    return np.mean(found, axis=0, dtype=np.float32)[:, None]
+    return np.stack(found).mean(0).astype(np.float32)[:, None]
 
 
 def recipe_views(run: Path) -> str:

@@ -22,7 +22,7 @@ class Recipe:
     head_dropout                 share of the embedding dropped before the heads
     frame, augment, views        sentences of the room `views`: framing, training only, test time
     objective                    a sentence of the room `losses`
-    votes_prior                  a in the soft target (votes_for + a·m) / (votes + a), m the share of atypical patches
+    votes_prior                  a in the soft target (votes_for + a) / (votes + 2a)
     sampler                      a sentence of `fit.samplers`
     mixup                        α of Beta(α, α) for MixUp, 0 = none
     epochs, batch                an epoch is one draw per training patch
@@ -35,7 +35,8 @@ class Recipe:
     precision                    "auto", "fp32" or "bf16"; auto is bf16 where the machine multiplies it in hardware
     init_from                    a run whose trunk is the starting point ("" = random weights)
     teacher                      a run whose scores are learnt by the term `distil` ("" = none)
-    threshold, abstain           rules of the room `scores` for the decision, fitted on out-of-fold rows
+    calibration, threshold,      rules of the room `scores` for the decision,
+    abstention                   fitted on out-of-fold rows
     """
 
     name: str
@@ -67,7 +68,7 @@ class Recipe:
     teacher: str = ""
     calibration: str = "platt"
     threshold: str = "balanced_accuracy"
-    abstain: float = 0.2
+    abstention: str = "share(0.15)"
 
     def check(self) -> None:
         """Build every sentence once; all mistakes are told together."""
@@ -105,7 +106,7 @@ class Recipe:
         for field, least in low.items():
             if not least <= getattr(self, field) < 1e6:
                 trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed=f"at least {least}"))
-        for field in ("ema_decay", "head_dropout", "abstain"):
+        for field in ("ema_decay", "head_dropout"):
             if not 0 <= getattr(self, field) < 1:
                 trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed="0 up to, not including, 1"))
         if self.precision not in ("auto", "fp32", "bf16"):

@@ -9,6 +9,7 @@ decision.json     calibration, threshold, abstention, from out-of-fold rows only
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ def start(
 
     Raises a Mistake for a folder that is taken, patches without a label, one class only, and whatever `Recipe.check` finds.
     """
+    from mitotype.datasets import splits
     from mitotype.fit import folds, machine
+    from mitotype.scores import table
 
     if (folder / "run.json").exists():
         raise Mistake(
@@ -65,11 +68,11 @@ def start(
     recipe.check()
     _check_labels(cohort)
     pack = pictures.pack(cohort, min_px=_needs_px(recipe))
-    rows = cohort.rows.assign(digest=list(pack.digests), fold=folds.assign(recipe, cohort))
+    fold = folds.assign(recipe, cohort)
+    rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
     if "dataset" not in rows:
         rows = rows.assign(dataset=cohort.name)
-    folds.check(rows)
-    files.write_table(folder / "patches.parquet", rows)
+    table.write(folder, table.Scores(rows, table.none()))
     files.write_json(
         folder / "run.json",
         {
@@ -77,7 +80,7 @@ def start(
             "chosen": recipe.chosen(),
             "data": {"where": list(data), "hold_out": list(hold_out), "patches": len(rows), "atypical": int(rows["label"].sum()),
                      "cases": int(rows["case_id"].nunique()), "digest": files.digest_of(*sorted(pack.digests))},
-            "split": {"folds": recipe.folds, "digest": folds.digest(rows)},
+            "split": {"folds": recipe.folds, "digest": splits.digest(fold)},
             "notes": list(cohort.notes),
             "started": _now(),
             **machine.told(recipe, device),
@@ -105,16 +108,9 @@ def go_on(folder: Path, *, told: Told = lambda line: None) -> Path:
             )
         todo = jobs(recipe, sorted(set(rows["fold"])))
         for number, job in enumerate(todo, 1):
-            _member(
-                folder,
-                run,
-                recipe,
-                job,
-                cohort,
-                pack.image_N3HW,
-                lambda line, n=number: _log(folder, told, line | {"job": n, "jobs": len(todo)}),
-            )
-        finish(folder, run, recipe)
+            listen = functools.partial(_log, folder, told, {"job": number, "jobs": len(todo)})
+            _member(folder, run, recipe, job, cohort, pack.image_N3HW, listen)
+        finish(folder, run, recipe, pack.image_N3HW, rows["fold"].to_numpy())
         files.write_json(folder / "run.json", run | {"finished": _now()})
         files.write_text(folder / DONE, _now() + "\n")
     return folder
@@ -131,29 +127,28 @@ def _member(
     from mitotype.views import Frame, views_at_test
 
     place = folder / "members" / job.name
-    inside = (cohort.rows["fold"] != job.fold).to_numpy()
+    inside = cohort.rows["fold"] != job.fold
+    inside_N = inside.to_numpy()
     if not (place / members.TOLD).is_file():
         where = loop.Place(place, run["device"], machine.dtype(run), told, prior.start(recipe, job))
-        classifier = loop.train(
-            recipe,
-            job.name,
-            patches(recipe, job, cohort.take(cohort.rows["fold"] != job.fold), image_N3HW[inside]),
-            where,
-        )
-        members.write(
-            place,
-            job.name,
-            recipe.frame,
-            classifier,
-            more={"fold": job.fold, "seed": job.seed, "epochs": recipe.epochs},
-        )
+        known = patches(recipe, job, cohort.take(inside), image_N3HW[inside_N])
+        classifier = loop.train(recipe, job.name, known, where)
+        more = {"fold": job.fold, "seed": job.seed, "epochs": recipe.epochs}
+        members.write(place, job.name, recipe.frame, classifier, more=more)
         (place / checkpoint.NAME).unlink(missing_ok=True)
     if job.fold and not table.has(folder, member=job.name):
         member = members.read(place, device=run["device"])
-        said = predict(member.classifier, image_N3HW[~inside], Frame(recipe.frame), views_at_test(recipe.views),
-                       device=run["device"], dtype=precision(run["device"]))  # fmt: skip
-        ids = cohort.rows["patch_id"][~inside]
-        table.append(folder, table.rows(ids, said.logit, part=OUT_OF_FOLD, fold=job.fold, member=job.name))
+        said = predict(
+            member.classifier,
+            image_N3HW[~inside_N],
+            Frame(recipe.frame),
+            views_at_test(recipe.views),
+            device=run["device"],
+            dtype=precision(run["device"]),
+        )
+        left = cohort.rows[~inside].reset_index(drop=True)
+        found = table.rows(list(left["patch_id"]), said.logit, part=OUT_OF_FOLD, fold=job.fold, member=job.name)
+        table.append(folder, table.Scores(left, found))
 
 
 def patches(recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray) -> Any:
@@ -169,17 +164,16 @@ def patches(recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray) ->
     )
 
 
-def finish(folder: Path, run: dict[str, Any], recipe: Recipe) -> None:
-    """Fit the decision on the out-of-fold rows and write it."""
-    from mitotype.scores import decision, table
+def finish(folder: Path, run: dict[str, Any], recipe: Recipe, image_N3HW: np.ndarray, fold_N: np.ndarray) -> None:
+    """Fit the decision and the flag on the out-of-fold rows and write them."""
+    from mitotype.fit import unlike
+    from mitotype.scores import decision, ensemble, table
 
     scores = table.read(folder)
-    files.write_json(
-        folder / "decision.json",
-        decision.fit(
-            scores, calibration=recipe.calibration, threshold=recipe.threshold, abstain=recipe.abstain, seed=recipe.seed
-        ).plain(),
-    )
+    rules = {"calibration": recipe.calibration, "threshold": recipe.threshold, "abstention": recipe.abstention}
+    fitted = decision.fit(scores.joined(ensemble.mean_logit(scores)), **rules, seed=recipe.seed)
+    files.write_json(folder / "decision.json", fitted.to_dict())
+    unlike.fit(folder, recipe.seed, run["device"], fold_N, image_N3HW)
 
 
 def _check_labels(cohort: Cohort) -> None:
@@ -202,7 +196,8 @@ def _needs_px(recipe: Recipe) -> int:
     return max(Frame(recipe.frame).needs_px, Augment(recipe.augment).needs_px)
 
 
-def _log(folder: Path, told: Told, line: dict[str, Any]) -> None:
+def _log(folder: Path, told: Told, place: dict[str, Any], line: dict[str, Any]) -> None:
+    line = place | line
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
     told(line)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mitotype.core.mistakes import Mistake
-from mitotype.core.words import ATYPICAL, Cohort
+from mitotype.core.words import Cohort
 from mitotype.datasets import votes
 
 if TYPE_CHECKING:
@@ -28,18 +28,8 @@ SUB_LABELS = (  # spelled as AMi-Br spells them
 
 
 def soft(cohort: Cohort, prior: float) -> np.ndarray:
-    """`target_N` in [0, 1], see `datasets.votes.soft_target`; the label itself where nobody voted."""
-    import numpy as np
-
-    rows = cohort.rows
-    mean = float((rows["label"] == ATYPICAL).mean())
-    return np.array(
-        [
-            votes.soft_target(f, v, y, weight=prior, share=mean)
-            for f, v, y in zip(rows["votes_for"], rows["votes"], rows["label"], strict=True)
-        ],
-        dtype=np.float32,
-    )
+    """`target_N` in [0, 1], float32: see `datasets.votes.soft_target`."""
+    return votes.soft_targets(cohort.rows, prior=prior).astype("float32")
 
 
 def sub_label(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
@@ -71,7 +61,7 @@ def descriptor(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
 
     from mitotype.features import features
 
-    value_NK = np.asarray(features.get("morphology").compute(image_N3HW), np.float64)
+    value_NK = features.get("morphology").describe(image_N3HW).value_BD.astype(np.float64)
     value_NK[~np.isfinite(value_NK)] = np.nan
     spread_K = np.nanstd(value_NK, 0)
     standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(spread_K > 0, spread_K, 1)

@@ -37,7 +37,7 @@ def strange(image_N3HW: np.ndarray, px: int, seed: int) -> np.ndarray | None:
     sign = rng.choice([-1, 1], len(image_N3HW))
     down = rng.random(len(image_N3HW)) < 0.5
     windows = []
-    for image, f, n, s, d in zip(image_N3HW, far * sign, near, sign, down, strict=True):
+    for image, f, n, d in zip(image_N3HW, far * sign, near, down, strict=True):
         top, left = (room + f, room + n) if d else (room + n, room + f)
         windows.append(image[:, top : top + px, left : left + px])
         if len(windows) % 5 == 4:
@@ -97,7 +97,7 @@ def fit(folder: Path, recipe_seed: int, device: str, fold_N: np.ndarray, image_N
             for patch, score in zip(left, _score(lines[member.name], embed(image_N3HW[left])), strict=True):
                 real.setdefault(int(patch), []).append(float(score))
             windows = strange(image_N3HW[left], Frame(member.frame).needs_px, recipe_seed + 1)
-            beside += _score(lines[member.name], embed(windows)).tolist()  # type: ignore[arg-type]
+            beside += _score(lines[member.name], embed(windows)).tolist()
     scores = np.array([np.mean(found) for found in real.values()])
     threshold = float(np.quantile(scores, 1 - FALSE_ALARMS))
     told = {

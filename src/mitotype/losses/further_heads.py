@@ -18,8 +18,7 @@ class SubLabel(Term):
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         target_BK = batch.extra["sub_label"]
-        loss_B = -(target_BK * functional.log_softmax(outputs.extra["sub_label"], 1)).sum(1)
-        return loss_B.nan_to_num(0.0)
+        return -(target_BK.nan_to_num(0.0) * functional.log_softmax(outputs.extra["sub_label"], 1)).sum(1)
 
 
 @losses.add("expert")

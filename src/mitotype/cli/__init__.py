@@ -1,0 +1,267 @@
+"""The door: one function per verb, a few lines each. Bare nouns list, a noun with a name shows its card."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mitotype import __version__
+from mitotype.core.mistakes import Mistake
+from mitotype.core.words import NOTICE
+
+app = typer.Typer(
+    name="mitotype",
+    help=f"Tells atypical from normal mitotic figures in H&E pathology.\n\n{NOTICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+SEVERAL = ("--data", "--on", "--hold-out", "--set")  # options that take several words: --data A B
+
+Data = Annotated[list[str], typer.Option("--data", help="folder or csv of patches, or NAME=PATH; several are joined")]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option("--hold-out", help="test sets whose slides and pictures stay out: amibr-test,atnorm-md"),
+]
+Set = Annotated[list[str] | None, typer.Option("--set", help="change a field of the recipe: epochs=5")]
+Out = Annotated[Path | None, typer.Option("--out", help="folder or file to write")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Json = Annotated[bool, typer.Option("--json", help="answer in JSON on standard output")]
+Mpp = Annotated[float | None, typer.Option(help="µm/px of the pictures, where they are not at 0.25")]
+Draws = Annotated[int, typer.Option(help="bootstrap draws over cases")]
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="folder to write")] = Path("demo")) -> None:
+    """A synthetic cohort: made, trained on, scored, evaluated, reported; then classified by the shipped bundle.
+
+    Example: mitotype demo
+    """
+    from mitotype.cli import synthetic
+
+    synthetic.demo(out)
+
+
+@app.command()
+def classify(
+    pictures: Annotated[list[str], typer.Argument(help="pictures, folders, csv lists, multi-page TIFFs")],
+    bundle: Annotated[str, typer.Option(help="shipped bundle's name, or a folder of a bundle or run")] = "default",
+    mpp: Mpp = None,
+    out: Annotated[Path | None, typer.Option("--out", help=".csv, .json or .parquet to write")] = None,
+    json: Json = False,
+    device: Device = "cpu",
+) -> None:
+    """Probability, class, decision, spread and flags for every picture.
+
+    Example: mitotype classify patches/ --out answers.csv
+    """
+    from mitotype.cli import show
+    from mitotype.deploy import classify as deployed
+    from mitotype.deploy import scorer
+
+    show.notice()
+    asked = deployed.gather(pictures, mpp)
+    opened = scorer.open_scorer(bundle, device=show.device(device))
+    with show.progress("classify", len(asked)) as step:
+        answers = deployed.classify(opened, asked, done=step)
+    show.answers(answers, out, as_json=json)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="a recipe's name; see: mitotype recipes")] = "default",
+    data: Data = [],  # noqa: B006 (typer reads the default, nobody writes to it)
+    hold_out: HoldOut = None,
+    setting: Set = None,
+    again: Annotated[Path | None, typer.Option("--from", help="repeat the recipe of a run's run.json")] = None,
+    out: Out = None,
+    mpp: Mpp = None,
+    device: Device = "auto",
+) -> None:
+    """Train a recipe into a new run folder; out-of-fold rows only, no test set is opened.
+
+    Example: mitotype train default --data AMi-Br_Benchmark --out runs/default
+    """
+    from mitotype.cli import work
+
+    work.train(recipe, data, hold_out or [], setting or [], again, out, mpp, device)
+
+
+@app.command()
+def resume(run: Annotated[Path, typer.Argument(help="folder of a run")]) -> None:
+    """Bring a run that was stopped to its end, to the same numbers.
+
+    Example: mitotype resume runs/default
+    """
+    from mitotype.cli import work
+
+    work.resume(run)
+
+
+@app.command()
+def score(
+    what: Annotated[str, typer.Argument(help="folder of a run or bundle, or a shipped bundle's name")],
+    on: Annotated[list[str], typer.Option("--on", help="test data: folder, csv or NAME=PATH")],
+    out: Annotated[Path | None, typer.Option("--out", help="folder for the rows; a run keeps its own")] = None,
+    mpp: Mpp = None,
+    device: Device = "cpu",
+) -> None:
+    """Score test data: adds rows to the score table and writes the opening into the ledger.
+
+    Example: mitotype score runs/default --on AMi-Br_Benchmark
+    """
+    from mitotype.cli import work
+
+    work.score(what, on, out, mpp, device)
+
+
+@app.command()
+def evaluate(
+    what: Annotated[str, typer.Argument(help="folder of a run or of scores, or a csv with patch_id,score")],
+    on: Annotated[list[str] | None, typer.Option("--on", help="data that a csv's patch_id speak of")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="report.html to write")] = None,
+    part: Annotated[str, typer.Option(help="test or out-of-fold")] = "test",
+    json: Json = False,
+    draws: Draws = 2000,
+) -> None:
+    """Metrics with intervals over cases, per domain, and report.html in one file.
+
+    Example: mitotype evaluate runs/default
+    """
+    from mitotype.cli import work
+
+    work.evaluate(what, on or [], out, part, json, draws)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="a run, or a csv with patch_id,score")],
+    b: Annotated[str, typer.Argument(help="another")],
+    on: Annotated[list[str] | None, typer.Option("--on", help="data that the csv's patch_id speak of")] = None,
+    json: Json = False,
+    draws: Draws = 2000,
+) -> None:
+    """Paired comparison of two sets of scores on the same patches.
+
+    Example: mitotype compare runs/default theirs.csv --on AMi-Br_Benchmark
+    """
+    from mitotype.cli import work
+
+    work.compare(a, b, on or [], json, draws)
+
+
+@app.command()
+def audit(
+    data: Annotated[list[str], typer.Argument(help="folders or csvs of patches, or NAME=PATH")], json: Json = False
+) -> None:
+    """Duplicates, conflicting labels, cases across parts, known overlaps, the experts' agreement.
+
+    Example: mitotype audit AMi-Br_Benchmark
+    """
+    from mitotype.cli import work
+
+    work.audit(data, json)
+
+
+@app.command()
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="a dataset's name; see: mitotype datasets")],
+    folder: Annotated[Path, typer.Argument(help="where to put it")],
+) -> None:
+    """Get a public dataset from its published address; resumes, checks digests.
+
+    Example: mitotype fetch amibr data/
+    """
+    from mitotype.cli import work
+
+    work.fetch(dataset, folder)
+
+
+@app.command()
+def bundle(
+    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    out: Annotated[Path, typer.Option("--out", help="folder of the bundle")],
+    name: Annotated[str, typer.Option(help="what the bundle is called")] = "mine",
+    notes: Annotated[Path | None, typer.Option(help="Markdown that the card takes up: how choices were made")] = None,
+) -> None:
+    """Make a bundle of a run: what classify needs, nothing else.
+
+    Example: mitotype bundle runs/default --out my-bundle
+    """
+    from mitotype.cli import work
+
+    work.bundle(run, out, name, notes)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """What works on this machine, and what to do about what does not.
+
+    Example: mitotype doctor
+    """
+    from mitotype.cli import show
+
+    show.doctor(as_json=json)
+
+
+def _noun(plural: str, singular: str) -> None:
+    def listing(
+        name: Annotated[str | None, typer.Argument(help=f"the {singular} to show")] = None, json: Json = False
+    ) -> None:
+        from mitotype.cli import show
+
+        show.shelf(plural, name, as_json=json)
+
+    listing.__doc__ = f"List the {plural}, or show one.\n\nExample: mitotype {plural}"
+    app.command(plural)(listing)
+
+
+for _plural, _singular in (
+    ("datasets", "dataset"), ("views", "view"), ("features", "feature"), ("backbones", "backbone"),
+    ("losses", "loss"), ("recipes", "recipe"), ("bundles", "bundle"),
+):  # fmt: skip
+    _noun(_plural, _singular)
+
+
+@app.callback(invoke_without_command=True)
+def version(asked: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if asked:
+        typer.echo(f"mitotype {__version__}")
+        raise typer.Exit
+
+
+def spread(words: list[str]) -> list[str]:
+    """`--data A B` as `--data A --data B`, for the options in SEVERAL."""
+    found: list[str] = []
+    option, taken = "", 0
+    for word in words:
+        if word.startswith("-"):
+            option, taken = (word, 0) if word in SEVERAL else ("", 0)
+            found.append(word)
+        elif option and taken:
+            found += [option, word]
+        else:
+            taken += bool(option)
+            found.append(word)
+    return found
+
+
+def main(words: list[str] | None = None) -> Any:
+    """Run the door. A Mistake is printed without a traceback and exits with 2; everything else is our bug."""
+    try:
+        return app(args=spread(sys.argv[1:] if words is None else words))
+    except Mistake as mistake:
+        print(mistake, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped. What is whole is kept; `mitotype resume RUN` goes on.", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

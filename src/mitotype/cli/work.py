@@ -1,0 +1,237 @@
+"""What the verbs do: each reads its data, calls one room, and writes what was asked for."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mitotype.cli import show
+from mitotype.core import files
+from mitotype.core.mistakes import Mistake
+from mitotype.core.words import OUT_OF_FOLD, TEST, Cohort, join
+
+if TYPE_CHECKING:
+    from mitotype.scores.decision import Decision
+    from mitotype.scores.table import Scores
+
+LEDGER = "openings.jsonl"
+
+
+def train(
+    name: str,
+    data: list[str],
+    hold_out: list[str],
+    settings: list[str],
+    again: Path | None,
+    out: Path | None,
+    mpp: float | None,
+    device: str,
+) -> None:
+    """Train a recipe on the joined training parts of `data`, without what overlaps the test sets in `hold_out`."""
+    from mitotype.fit import recipe as recipes
+    from mitotype.fit import run
+    from mitotype.recipes import recipes as shelf
+
+    show.notice()
+    recipe = recipes.with_settings(recipes.from_run(again) if again else shelf.get(name)(), settings)
+    recipe.check()
+    held = [word for words in hold_out for word in words.split(",") if word]
+    cohort = _training(data, held, mpp)
+    folder = out or _next_free(Path("runs"), recipe.name)
+    _notes(cohort)
+    run.start(recipe, cohort, folder, data=data, hold_out=held, device=device, told=show.epochs())
+    _finished(folder)
+
+
+def resume(folder: Path) -> None:
+    from mitotype.fit import run
+
+    show.notice()
+    run.go_on(folder, told=show.epochs())
+    _finished(folder)
+
+
+def score(what: str, on: list[str], out: Path | None, mpp: float | None, device: str) -> None:
+    """Add the rows of every test cohort in `on`; a bundle's rows go to `out`, a run keeps its own."""
+    from mitotype import datasets
+    from mitotype.datasets import overlaps
+    from mitotype.deploy import scorer
+    from mitotype.scores import table
+
+    show.notice()
+    opened = scorer.open_scorer(what, device=show.device(device))
+    is_run = (opened.where / "run.json").is_file()
+    folder = out or (opened.where if is_run else Path("scores") / opened.where.name)
+    for cohort in [cohort for where in on for cohort in datasets.read(where, part=TEST, mpp_um=mpp)]:
+        _notes(cohort)
+        if is_run:
+            trained = files.read_table(opened.where / "patches.parquet")
+            shared = overlaps.overlap(trained[trained["fold"] > 0], cohort)
+            if shared:
+                raise Mistake(
+                    f"'{cohort.name}' overlaps what '{what}' was trained on: {shared}.",
+                    fix="train with --hold-out",
+                    code="M004",
+                )
+        with show.progress(f"score {cohort.name}", len(cohort)) as step:
+            scores = scorer.score(opened, cohort, done=step)
+        table.append(folder, scores)
+        _opening(folder, what, cohort, scores)
+        if not is_run and not (folder / "decision.json").is_file():
+            files.write_json(folder / "decision.json", opened.decision.to_dict())
+        print(f"{len(cohort)} patches of {cohort.name} scored into {folder}", file=sys.stderr)
+    print(f"next: mitotype evaluate {folder}", file=sys.stderr)
+
+
+def evaluate(what: str, on: list[str], out: Path | None, part: str, as_json: bool, draws: int) -> None:
+    """Numbers on the terminal (or JSON), evaluation.json and report.html beside the scores."""
+    from mitotype import evaluation
+    from mitotype.evaluation import text
+    from mitotype.evaluation.record import About
+
+    show.notice()
+    if part not in (TEST, OUT_OF_FOLD):
+        raise Mistake(f"There is no part '{part}'.", allowed=f"{TEST}, {OUT_OF_FOLD}")
+    scores, decision = _scores(what, on)
+    chosen = scores.take(part=part)
+    if not len(chosen):
+        raise Mistake(
+            f"'{what}' has no {part} rows.",
+            fix=f"mitotype score {what} --on TESTDATA" if part == TEST else "train first",
+        )
+    folder = Path(what) if Path(what).is_dir() else Path(what).parent
+    openings = tuple(_told_opening(line) for line in _openings(folder))
+    about = About(title=f"{Path(what).name}: {part}", command=_command(), openings=openings, digests=_digests(folder))
+    found = evaluation.evaluate(chosen, decision, draws=draws, about=about)
+    page = out or folder / ("report.html" if part == TEST else "report-out-of-fold.html")
+    files.write_text(page, evaluation.report(found))
+    files.write_json(page.with_name(page.stem.replace("report", "evaluation") + ".json"), found.to_dict())
+    if as_json:
+        show.as_json(found.to_dict())
+    else:
+        print(text.tables(found))
+    print(f"open {page}", file=sys.stderr)
+
+
+def compare(a: str, b: str, on: list[str], as_json: bool, draws: int) -> None:
+    """Both judged on the patches they share, the difference with its interval over cases."""
+    from mitotype.evaluation import compare as compared
+    from mitotype.evaluation import evaluate as judging
+    from mitotype.evaluation import text
+
+    show.notice()
+    rows = [judging.judged(*_scores(what, on)) for what in (a, b)]
+    found = compared.compare(rows[0], rows[1], (Path(a).stem, Path(b).stem), draws=draws)
+    show.as_json(found.to_dict()) if as_json else print(text.comparison(found))
+
+
+def audit(data: list[str], as_json: bool) -> None:
+    from mitotype import datasets
+    from mitotype.datasets import audit as audits
+
+    cohorts = [cohort for where in data for cohort in datasets.read(where, part="all")]
+    found = audits.audit(cohorts)
+    if as_json:
+        show.as_json(audits.plain(found))
+        return
+    for finding in found:
+        print(finding)
+
+
+def fetch(name: str, folder: Path) -> None:
+    from mitotype.datasets import fetch as fetching
+
+    with show.progress(f"fetch {name}", 0) as step:
+        fetching.fetch(name, folder, progress=step)
+    print(f"{name} is in {folder}", file=sys.stderr)
+
+
+def bundle(run: Path, out: Path, name: str, notes: Path | None) -> None:
+    from mitotype.deploy import make
+
+    make.bundle(run, out, name=name, notes=notes.read_text(encoding="utf-8") if notes else "")
+    print(f"open {out / 'card.md'}; use it: mitotype classify PICTURES --bundle {out}", file=sys.stderr)
+
+
+def _training(data: list[str], held: list[str], mpp: float | None) -> Cohort:
+    from mitotype import datasets
+    from mitotype.datasets import overlaps, splits
+
+    if not data:
+        raise Mistake(
+            "No training data are named.",
+            fix="mitotype train default --data FOLDER, or get some: mitotype fetch amibr data",
+        )
+    cohort = splits.once_each(
+        join([cohort for where in data for cohort in datasets.read(where, part="train", mpp_um=mpp)])
+    )
+    cohort = overlaps.hold_out(cohort, held) if held else cohort
+    return Cohort(cohort.name, cohort.rows, (*cohort.notes, *overlaps.known_overlaps(cohort)))
+
+
+def _scores(what: str, on: list[str]) -> tuple[Scores, Decision | None]:
+    """A run's (or scores folder's) rows with its decision, or somebody's csv with the labels of `on`."""
+    import pandas as pd
+
+    from mitotype import datasets
+    from mitotype.core import pictures
+    from mitotype.scores import table
+    from mitotype.scores.decision import Decision
+
+    path = Path(what)
+    if path.is_dir():
+        kept = path / "decision.json"
+        return table.read(path), Decision.from_dict(files.read_json(kept)) if kept.is_file() else None
+    cohorts = [cohort for where in on for cohort in datasets.read(where, part=TEST)]
+    patches = [c.rows.assign(digest=list(pictures.pack(c).digests)) for c in cohorts]
+    return table.read(path, patches=pd.concat(patches, ignore_index=True) if patches else None), None
+
+
+def _opening(folder: Path, what: str, cohort: Cohort, scores: Scores) -> None:
+    """Write the opening of a test set into the ledger of the folder that keeps the rows."""
+    line = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "what": what,
+        "dataset": cohort.name,
+        "patches": len(cohort),
+        "digest": files.digest_of(*sorted(scores.patches["digest"]))[:16],
+    }
+    with (folder / LEDGER).open("a", encoding="utf-8") as ledger:
+        ledger.write(json.dumps(line) + "\n")
+
+
+def _openings(folder: Path) -> list[dict[str, Any]]:
+    path = folder / LEDGER
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def _told_opening(line: dict[str, Any]) -> str:
+    return f"{line['date']}: {line['dataset']}, {line['patches']} patches, digest {line['digest']}"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    if not (folder / "run.json").is_file():
+        return {}
+    told = files.read_json(folder / "run.json")
+    return {"training pictures": told["data"]["digest"], "split": told["split"]["digest"]}
+
+
+def _command() -> str:
+    return "mitotype " + " ".join(sys.argv[1:])
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    taken = [path.name for path in parent.glob(f"{name}*")] if parent.is_dir() else []
+    return parent / (name if name not in taken else f"{name}-{len(taken) + 1}")
+
+
+def _notes(cohort: Cohort) -> None:
+    for note in cohort.notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _finished(folder: Path) -> None:
+    print(f"{folder} is finished; next: mitotype evaluate {folder} --part out-of-fold", file=sys.stderr)
