@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +25,17 @@ def drawn(label: int, rng: np.random.Generator) -> np.ndarray:
         dark = (np.abs(u) < 14) & (np.abs(v) < 4)
     image[dark] = rng.normal((80, 50, 120), 8, (int(dark.sum()), 3))
     return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread, so that a run trains its members one after another in this process."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,17 @@ def pool(atypical: int, normal: int) -> samplers.Pool:
 
 
 def test_class_balanced_draws_every_patch_of_a_class_alike() -> None:
-    order = samplers.read("class_balanced(0.4)")(0, 3, pool(17, 83))
-    assert len(order) == 100
-    counts = np.bincount(order, minlength=100)
-    assert counts[:17].sum() == 40
+    orders = [samplers.read("class_balanced(0.4)")(0, epoch, pool(17, 83)) for epoch in range(7)]
+    assert all(len(order) == 100 and (order < 17).sum() == 40 for order in orders)
+    counts = np.bincount(np.concatenate(orders), minlength=100)
     assert counts[:17].max() - counts[:17].min() <= 1
     assert counts[17:].max() - counts[17:].min() <= 1
+
+
+def test_class_balanced_gives_every_batch_its_share() -> None:
+    order = samplers.read("class_balanced(0.5)")(0, 0, pool(60, 240))
+    shares = [(batch < 60).mean() for batch in order.reshape(10, 30)]
+    assert max(shares) - min(shares) <= 0.1
 
 
 def test_samplers_are_functions_of_seed_and_epoch() -> None:
@@ -83,10 +88,10 @@ def test_no_average_keeps_the_last_weights() -> None:
 
 
 def test_learning_rate_warms_up_and_ends_at_nothing() -> None:
-    recipe = Recipe(name="r", backbone="resnet10", size_px=64, epochs=10, lr=0.1, warmup_epochs=2.0)
-    rates = [loop.learning_rate(recipe, step, 5) for step in range(50)]
-    assert rates[:10] == pytest.approx([0.1 * (step + 1) / 10 for step in range(10)])
-    assert max(rates) == pytest.approx(0.1)
-    assert rates[30] == pytest.approx(0.05)
-    assert rates[-1] < 0.001
+    recipe = Recipe(name="r", backbone="resnet10", size_px=64, epochs=10, warmup_epochs=2.0)
+    rates = [loop.rate(recipe, step, 5) for step in range(50)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[30] == pytest.approx(0.5)
+    assert rates[-1] < 0.01
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))

@@ -124,6 +124,29 @@ def test_killed_again_and_again_and_resumed_is_as_never_stopped(
     pd.testing.assert_frame_equal(rows(folder), rows(whole), check_exact=True)
 
 
+def test_members_trained_side_by_side_are_those_trained_in_turn(
+    whole: Path, drawn_cohort: Cohort, tmp_path: Path
+) -> None:
+    folder, told = tmp_path / "crew", []
+    with pytest.raises(Stopped):
+        run.start(recipes.from_run(whole), drawn_cohort, folder, told=lambda line: (_ for _ in ()).throw(Stopped))
+    files.write_json(folder / "run.json", files.read_json(folder / "run.json") | {"workers": 2})
+    run.go_on(folder, told=told.append)
+    assert weights(folder) == weights(whole)
+    pd.testing.assert_frame_equal(rows(folder), rows(whole), check_exact=True)
+    assert {line["member"] for line in told} == set(weights(whole))
+
+
+def test_a_mistake_in_a_worker_stops_the_crew(drawn_cohort: Cohort, tiny: Recipe, tmp_path: Path) -> None:
+    folder = tmp_path / "crew"
+    hot = dataclasses.replace(tiny, lr=9e5, weight_decay=0.0, ema_decay=0.0, warmup_epochs=0.0)
+    with pytest.raises(Stopped):
+        run.start(hot, drawn_cohort, folder, told=lambda line: (_ for _ in ()).throw(Stopped))
+    files.write_json(folder / "run.json", files.read_json(folder / "run.json") | {"workers": 2})
+    with pytest.raises(Mistake, match="not finite"):
+        run.go_on(folder)
+
+
 def test_a_taken_folder_and_changed_pictures_are_mistakes(whole: Path, drawn_cohort: Cohort, tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="already holds a run"):
         run.start(recipes.from_run(whole), drawn_cohort, whole)

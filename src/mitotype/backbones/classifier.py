@@ -88,6 +88,9 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(architecture.head_dropout)
         self.head = nn.Linear(width, 1)
         self.extra = nn.ModuleDict({name: nn.Linear(width, outputs) for name, outputs in architecture.heads})
+        for name, weight in self.named_parameters():  # heads start almost without an opinion
+            if name.startswith(("head.", "extra.")):
+                nn.init.normal_(weight, std=0.1 / width**0.5) if weight.dim() > 1 else nn.init.zeros_(weight)
         self.register_buffer("mean", torch.tensor(facts.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(facts.std).view(1, 3, 1, 1), persistent=False)
 

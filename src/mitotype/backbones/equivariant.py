@@ -64,13 +64,14 @@ class GroupConvolution(nn.Module):
         self.inputs, self.outputs, self.kernel_px = inputs, outputs, kernel_px
         self.stride, self.padding, self.elements = stride, padding, 1 if lifts else ORDER
         width = self.elements * kernel_px * kernel_px
-        self.weight = nn.Parameter(torch.randn(outputs * inputs, width) * (2 / (inputs * width)) ** 0.5)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs * width) * (2 / (inputs * width)) ** 0.5)
         self.register_buffer("matrix", expansion(kernel_px, self.elements), persistent=False)
 
     def expanded(self) -> Tensor:
         """The ordinary convolution's weight, (8·O, G·I, K, K)."""
         size = (self.outputs, self.inputs, ORDER, self.elements, self.kernel_px, self.kernel_px)
-        weight = functional.linear(self.weight, self.matrix.to(self.weight.dtype)).view(size).permute(2, 0, 3, 1, 4, 5)
+        kept = self.weight.view(self.outputs * self.inputs, -1)
+        weight = functional.linear(kept, self.matrix).view(size).permute(2, 0, 3, 1, 4, 5)
         weight = weight.reshape(ORDER * self.outputs, self.elements * self.inputs, self.kernel_px, self.kernel_px)
         return weight.contiguous(memory_format=torch.channels_last)
 

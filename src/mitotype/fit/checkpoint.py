@@ -25,18 +25,23 @@ class Keeper:
     def __init__(self, folder: Path, every_s: float = EVERY_S) -> None:
         self.folder, self.every_s, self.last_s = folder, every_s, time.monotonic()
 
-    def epoch_done(self, epochs: int, model: Classifier, average: Average, optimiser: torch.optim.Optimizer) -> None:
+    def epoch_done(
+        self, epochs: int, model: Classifier, average: Average, optimisers: list[torch.optim.Optimizer]
+    ) -> None:
         if time.monotonic() - self.last_s >= self.every_s:
-            write(self.folder, epochs, model, average, optimiser)
+            write(self.folder, epochs, model, average, optimisers)
             self.last_s = time.monotonic()
 
 
-def write(folder: Path, epochs: int, model: Classifier, average: Average, optimiser: torch.optim.Optimizer) -> None:
-    """Keep weights, average and the optimiser's moments; `epochs` are done."""
+def write(
+    folder: Path, epochs: int, model: Classifier, average: Average, optimisers: list[torch.optim.Optimizer]
+) -> None:
+    """Keep weights, average and the optimisers' moments; `epochs` are done."""
     state: dict[str, Tensor] = {f"model.{k}": v for k, v in model.state_dict().items()}
     state |= {f"average.{k}": v for k, v in average.model().state_dict().items()}
-    for number, moments in optimiser.state_dict()["state"].items():
-        state |= {f"optimiser.{number}.{k}": v for k, v in moments.items()}
+    for place, optimiser in enumerate(optimisers):
+        for number, moments in optimiser.state_dict()["state"].items():
+            state |= {f"optimiser{place}.{number}.{k}": v for k, v in moments.items()}
     with files.atomic(folder / NAME) as part:
         save_file(
             {k: v.detach().cpu().contiguous().clone() for k, v in state.items()},
@@ -45,7 +50,7 @@ def write(folder: Path, epochs: int, model: Classifier, average: Average, optimi
         )
 
 
-def load(folder: Path, model: Classifier, average: Average, optimiser: torch.optim.Optimizer) -> int:
+def load(folder: Path, model: Classifier, average: Average, optimisers: list[torch.optim.Optimizer]) -> int:
     """Take up the checkpoint of `folder`, if there is one, and return the number of epochs done (0 without)."""
     path = folder / NAME
     if not path.is_file():
@@ -61,11 +66,12 @@ def load(folder: Path, model: Classifier, average: Average, optimiser: torch.opt
     model.load_state_dict(_under(state, "model."))
     average.model().load_state_dict(_under(state, "average."))
     average.updates = int(told["updates"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in _under(state, "optimiser.").items():
-        number, name = key.split(".", 1)
-        moments.setdefault(int(number), {})[name] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    for place, optimiser in enumerate(optimisers):
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in _under(state, f"optimiser{place}.").items():
+            number, name = key.split(".", 1)
+            moments.setdefault(int(number), {})[name] = value
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     return int(told["epochs"])
 
 

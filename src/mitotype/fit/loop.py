@@ -19,7 +19,7 @@ from mitotype.backbones.classifier import Architecture, Classifier, build
 from mitotype.backbones.predict import mixed
 from mitotype.core import seeds
 from mitotype.core.mistakes import Mistake
-from mitotype.fit import checkpoint, mixing, samplers
+from mitotype.fit import checkpoint, mixing, optimisers, samplers
 from mitotype.fit.average import Average
 from mitotype.fit.recipe import Recipe
 from mitotype.losses import Batch, Objective
@@ -48,13 +48,13 @@ class Place:
     start: Mapping[str, Tensor] | None = None  # weights of `init_from`
 
 
-def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Linear warm-up over `warmup_epochs`, then a half cosine to 0 at the last step. A pure function of the step."""
+def rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The share of the full learning rate at a step: linear warm-up over `warmup_epochs`, then a half cosine to 0."""
     warm = recipe.warmup_epochs * steps_per_epoch
     if step < warm:
-        return recipe.lr * (step + 1) / warm
+        return (step + 1) / warm
     done = (step - warm) / max(1, recipe.epochs * steps_per_epoch - warm)
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classifier:
@@ -75,8 +75,8 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
         _start_from(model, place.start)
     model = model.to(place.device).train()
     average = Average(model, recipe.ema_decay)
-    optimiser = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.lr, foreach=True)
-    done = checkpoint.load(place.folder, model, average, optimiser)
+    steppers = optimisers.build(recipe, model)
+    done = checkpoint.load(place.folder, model, average, steppers)
     augment = Augment(recipe.augment)
     sampler = samplers.read(recipe.sampler)
     pool = samplers.Pool(patches.label_N, patches.domain_N)
@@ -88,19 +88,15 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
         with seeds.forked_torch(seed, "dropout", epoch):
             for number in range(steps_per_epoch):
                 step = epoch * steps_per_epoch + number
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(recipe, step, steps_per_epoch)
+                optimisers.set_rate(steppers, rate(recipe, step, steps_per_epoch))
                 chosen = order[number * recipe.batch : (number + 1) * recipe.batch]
                 generator = seeds.torch_generator(seed, "step", epoch, number)
                 image_B3CC, batch = _batch(recipe, patches, chosen, augment, generator, place.device)
                 with mixed(place.device, place.dtype):
                     outputs = model(image_B3CC)
                 loss = objective(outputs, batch)
-                optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                if recipe.clip:
-                    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-                optimiser.step()
+                optimisers.step(steppers, model, recipe.clip)
                 average.update(model)
                 losses.append(loss.detach())
         loss_mean = float(torch.stack(losses).mean())
@@ -110,7 +106,7 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
                 fix="lower lr, or set clip=1 or precision=fp32",
             )
         place.told({"member": member, "epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss_mean})
-        keeper.epoch_done(epoch + 1, model, average, optimiser)
+        keeper.epoch_done(epoch + 1, model, average, steppers)
     return average.model().eval()
 
 
@@ -143,15 +139,6 @@ def _batch(
         target_B = mixing.mix(target_B, partner_B, share_B)
         extra = {name: mixing.mix(target, partner_B, share_B) for name, target in extra.items()}
     return image_B3CC, Batch(target_B, extra)
-
-
-def _groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels only; norms and biases are one-dimensional."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return [
-        {"params": [p for p in trained if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _start_from(model: Classifier, start: Mapping[str, Tensor]) -> None:

@@ -13,16 +13,22 @@ import torch
 from mitotype.core.mistakes import Mistake
 from mitotype.fit.recipe import Recipe
 
+MOST_WORKERS = 8  # each holds torch and its own copy of the net
 LIBRARIES = ("mitotype", "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pillow")
 
 
-def told(recipe: Recipe, device: str) -> dict[str, Any]:
-    """Device, precision, threads, machine and versions, as run.json keeps them."""
+def told(recipe: Recipe, device: str, members: int) -> dict[str, Any]:
+    """Device, precision, workers, threads of each, machine and versions, as run.json keeps them.
+
+    On a CPU as many members are trained at once as torch has threads: one thread each is the best use of few cores.
+    """
     device = choose(device)
+    workers = min(torch.get_num_threads(), members, MOST_WORKERS) if device == "cpu" else 1
     return {
         "device": device,
         "precision": "bf16" if _wants_bf16(recipe, device) else "fp32",
-        "threads": torch.get_num_threads(),
+        "workers": workers,
+        "threads": max(1, torch.get_num_threads() // workers),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "gpu": gpu(device), "system": platform.system(),
                     "python": platform.python_version()},
         "versions": {name: version(name) for name in LIBRARIES},

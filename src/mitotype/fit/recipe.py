@@ -26,7 +26,9 @@ class Recipe:
     sampler                      a sentence of `fit.samplers`
     mixup                        α of Beta(α, α) for MixUp, 0 = none
     epochs, batch                an epoch is one draw per training patch
-    lr, weight_decay             of AdamW (none on norms and biases); `warmup_epochs` linear, then cosine to 0
+    optimiser                    "adamw", or "muon" for the trunk's matrices and AdamW for the rest, see `fit.optimisers`
+    lr, beta2, muon_lr           AdamW's learning rate and second decay, Muon's learning rate
+    weight_decay, warmup_epochs  none on norms and biases; the rates rise linearly, then fall by a cosine to 0
     clip                         largest norm of the gradient, 0 = none
     ema_decay                    of the moving average of the weights, which is what is kept; 0 = the last weights
     folds                        "study" (the stored ones), "domain" (leave one out), or a number of folds
@@ -54,7 +56,10 @@ class Recipe:
     mixup: float = 0.0
     epochs: int = 30
     batch: int = 64
+    optimiser: str = "adamw"
     lr: float = 1e-3
+    beta2: float = 0.999
+    muon_lr: float = 0.02
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
     clip: float = 0.0
@@ -106,9 +111,11 @@ class Recipe:
         for field, least in low.items():
             if not least <= getattr(self, field) < 1e6:
                 trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed=f"at least {least}"))
-        for field in ("ema_decay", "head_dropout"):
+        for field in ("ema_decay", "head_dropout", "beta2"):
             if not 0 <= getattr(self, field) < 1:
                 trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed="0 up to, not including, 1"))
+        if self.optimiser not in ("adamw", "muon"):
+            trouble.add(Mistake(f"optimiser is '{self.optimiser}'.", allowed="adamw, muon"))
         if self.precision not in ("auto", "fp32", "bf16"):
             trouble.add(Mistake(f"precision is '{self.precision}'.", allowed="auto, fp32, bf16"))
         if self.folds not in ("study", "domain") and not (self.folds.isdigit() and 2 <= int(self.folds) <= 100):

@@ -23,6 +23,7 @@ from mitotype.fit.recipe import Recipe, from_plain
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 Told = Callable[[dict[str, Any]], None]
 DONE = "DONE"
@@ -83,7 +84,7 @@ def start(
             "split": {"folds": recipe.folds, "digest": splits.digest(fold)},
             "notes": list(cohort.notes),
             "started": _now(),
-            **machine.told(recipe, device),
+            **machine.told(recipe, device, len(jobs(recipe, sorted(set(fold))))),
         },
     )  # fmt: skip
     return go_on(folder, told=told)
@@ -91,34 +92,41 @@ def start(
 
 def go_on(folder: Path, *, told: Told = lambda line: None) -> Path:
     """Bring a run to its end from wherever it stands; a run that is DONE is left as it is."""
-    from mitotype.fit import machine
+    from mitotype.fit import crew
 
     run = files.read_json(folder / "run.json", what="run")
     recipe = from_plain(run["recipe"])
     with files.locked(folder / ".lock"):
         if (folder / DONE).exists():
             return folder
-        machine.as_told(run)
-        rows = files.read_table(folder / "patches.parquet", what="run's table of patches")
-        cohort = Cohort(str(rows["dataset"].iloc[0]), rows)
-        pack = pictures.pack(cohort, min_px=_needs_px(recipe))
-        if list(pack.digests) != list(rows["digest"]):
-            raise Mistake(
-                f"The pictures of '{folder}' have changed since it was started.", fix="restore them, or train anew"
-            )
+        rows, image_N3HW = opened(folder, run, recipe)
         todo = jobs(recipe, sorted(set(rows["fold"])))
-        for number, job in enumerate(todo, 1):
-            listen = functools.partial(_log, folder, told, {"job": number, "jobs": len(todo)})
-            _member(folder, run, recipe, job, cohort, pack.image_N3HW, listen)
-        finish(folder, run, recipe, pack.image_N3HW, rows["fold"].to_numpy())
+        if run["workers"] > 1:
+            crew.train(folder, todo, run["workers"], told)
+        else:
+            for number, job in enumerate(todo, 1):
+                one(folder, job, {"job": number, "jobs": len(todo)}, told)
+        finish(folder, run, recipe, image_N3HW, rows["fold"].to_numpy())
         files.write_json(folder / "run.json", run | {"finished": _now()})
         files.write_text(folder / DONE, _now() + "\n")
     return folder
 
 
-def _member(
-    folder: Path, run: dict[str, Any], recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray, told: Told
-) -> None:
+def opened(folder: Path, run: dict[str, Any], recipe: Recipe) -> tuple[pd.DataFrame, np.ndarray]:
+    """A run's table of patches and its pictures, which must be those that it was started with."""
+    from mitotype.fit import machine
+
+    machine.as_told(run)
+    rows = files.read_table(folder / "patches.parquet", what="run's table of patches")
+    pack = pictures.pack(Cohort(str(rows["dataset"].iloc[0]), rows), min_px=_needs_px(recipe))
+    if list(pack.digests) != list(rows["digest"]):
+        raise Mistake(
+            f"The pictures of '{folder}' have changed since it was started.", fix="restore them, or train anew"
+        )
+    return rows, pack.image_N3HW
+
+
+def one(folder: Path, job: Job, place: dict[str, Any], told: Told = lambda line: None) -> None:
     """Train one member unless it is whole, and write its out-of-fold rows unless they are there."""
     from mitotype.backbones import members
     from mitotype.backbones.predict import precision, predict
@@ -126,18 +134,23 @@ def _member(
     from mitotype.scores import table
     from mitotype.views import Frame, views_at_test
 
-    place = folder / "members" / job.name
-    inside = cohort.rows["fold"] != job.fold
+    run = files.read_json(folder / "run.json", what="run")
+    recipe = from_plain(run["recipe"])
+    rows, image_N3HW = opened(folder, run, recipe)
+    cohort = Cohort(str(rows["dataset"].iloc[0]), rows)
+    inside = rows["fold"] != job.fold
     inside_N = inside.to_numpy()
-    if not (place / members.TOLD).is_file():
-        where = loop.Place(place, run["device"], machine.dtype(run), told, prior.start(recipe, job))
+    mine = folder / "members" / job.name
+    if not (mine / members.TOLD).is_file():
+        listen = functools.partial(_log, folder, told, place)
+        where = loop.Place(mine, run["device"], machine.dtype(run), listen, prior.start(recipe, job))
         known = patches(recipe, job, cohort.take(inside), image_N3HW[inside_N])
         classifier = loop.train(recipe, job.name, known, where)
         more = {"fold": job.fold, "seed": job.seed, "epochs": recipe.epochs}
-        members.write(place, job.name, recipe.frame, classifier, more=more)
-        (place / checkpoint.NAME).unlink(missing_ok=True)
+        members.write(mine, job.name, recipe.frame, classifier, more=more)
+        (mine / checkpoint.NAME).unlink(missing_ok=True)
     if job.fold and not table.has(folder, member=job.name):
-        member = members.read(place, device=run["device"])
+        member = members.read(mine, device=run["device"])
         said = predict(
             member.classifier,
             image_N3HW[~inside_N],
@@ -146,7 +159,7 @@ def _member(
             device=run["device"],
             dtype=precision(run["device"]),
         )
-        left = cohort.rows[~inside].reset_index(drop=True)
+        left = rows[~inside].reset_index(drop=True)
         found = table.rows(list(left["patch_id"]), said.logit, part=OUT_OF_FOLD, fold=job.fold, member=job.name)
         table.append(folder, table.Scores(left, found))
 

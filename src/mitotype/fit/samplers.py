@@ -47,7 +47,11 @@ def uniform() -> Sampler:
 
 
 def class_balanced(share: float = 0.5) -> Sampler:
-    """As many draws as patches, a `share` of them atypical; within a class every patch comes as often as every other (± 1)."""
+    """As many draws as patches, a `share` of them atypical, spread so that every batch has its share.
+
+    Each class is walked through in one order after another, across epochs: no patch waits long, none comes twice before
+    all of its class have come.
+    """
     if not 0 < share < 1:
         raise Mistake(f"class_balanced({share}) is no share.", allowed="between 0 and 1")
 
@@ -55,21 +59,25 @@ def class_balanced(share: float = 0.5) -> Sampler:
         import numpy as np
 
         rng = seeds.numpy_generator(seed, "sampler", epoch)
-        atypical = np.flatnonzero(pool.label_N == ATYPICAL)
-        normal = np.flatnonzero(pool.label_N != ATYPICAL)
-        wanted = round(share * len(pool.label_N))
-        drawn = np.concatenate([_cycled(rng, atypical, wanted), _cycled(rng, normal, len(pool.label_N) - wanted)])
-        return rng.permutation(drawn)
+        atypical = pool.label_N == ATYPICAL
+        wanted = round(share * len(atypical))
+        drawn, place = [], []
+        for is_atypical, count in ((True, wanted), (False, len(atypical) - wanted)):
+            drawn.append(_walk(seed, int(is_atypical), np.flatnonzero(atypical == is_atypical), epoch * count, count))
+            place.append((np.arange(count) + rng.random(count)) / max(count, 1))
+        return np.concatenate(drawn)[np.argsort(np.concatenate(place), kind="stable")]
 
     return order
 
 
-def _cycled(rng: np.random.Generator, indices: np.ndarray, count: int) -> np.ndarray:
-    """`count` draws that go through all indices, each time in a new order, before any comes again."""
+def _walk(seed: int, which: int, indices: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Draws `start` … `start + count - 1` of an endless walk through `indices`, each round of it in a new order."""
     import numpy as np
 
-    rounds = -(-count // len(indices))
-    return np.concatenate([rng.permutation(indices) for _ in range(rounds)])[:count]
+    rounds = range(start // len(indices), -(-(start + count) // len(indices)))
+    walked = np.concatenate([seeds.numpy_generator(seed, "walk", which, r).permutation(indices) for r in rounds])
+    first = start - rounds.start * len(indices)
+    return walked[first : first + count]
 
 
 SAMPLERS: dict[str, Callable[..., Sampler]] = {"uniform": uniform, "class_balanced": class_balanced}
