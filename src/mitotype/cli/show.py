@@ -104,19 +104,24 @@ def answers(found: Sequence[Answer], out: Path | None, *, as_json: bool) -> None
 
 def shelf(plural: str, name: str | None, *, as_json: bool) -> None:
     """A bare noun lists its shelf, one line each; with a name its card."""
-    known = dict(_bundles() if plural == "bundles" else _shelf(plural))
+    items = known(plural)
     if name is not None:
-        if name not in known:
-            raise unknown(plural.removesuffix("s"), name, known, f"mitotype {plural}")
-        _card(name, known[name], as_json)
+        if name not in items:
+            raise unknown(plural.removesuffix("s"), name, items, f"mitotype {plural}")
+        _card(name, items[name], as_json)
         return
     if as_json:
-        print(json.dumps(files.plain(known), indent=2, ensure_ascii=False))
+        print(json.dumps(files.plain(items), indent=2, ensure_ascii=False))
         return
-    width = max((len(word) for word in known), default=0)
-    for word, facts in known.items():
+    width = max((len(word) for word in items), default=0)
+    for word, facts in items.items():
         print(f"{word:<{width}}  {facts['says']}")
     print(f"\none of them in full: mitotype {plural} NAME", file=sys.stderr)
+
+
+def known(plural: str) -> dict[str, dict[str, Any]]:
+    """What every item of a shelf, or every shipped bundle, says of itself."""
+    return dict(_bundles() if plural == "bundles" else _shelf(plural))
 
 
 def _card(name: str, facts: Mapping[str, Any], as_json: bool) -> None:
@@ -138,26 +143,27 @@ def _shelf(plural: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def facts_of(item: Any) -> dict[str, Any]:
     """What a shelf's item says of itself: `says` (one sentence) and its plain facts."""
+    doc = inspect.getdoc(item) or ""
     if inspect.isfunction(item):  # a recipe
-        doc = inspect.getdoc(item) or ""
         return {"says": doc.splitlines()[0], "about": doc, **item().plain()}
+    if inspect.isclass(item) and callable(getattr(item, "says", None)):  # a view
+        arguments = [
+            f"{a.name}={a.default:g} ({a.low:g} to {a.high:g}{' ' + a.unit if a.unit else ''}): {a.meaning}"
+            for a in item.arguments()
+        ]
+        return {"says": item.says(), "kind": item.kind, "arguments": arguments, "source": item.source, "about": doc}
+    if inspect.isclass(item):  # a loss
+        return {"says": item.says, "per_patch": item.per_patch, "mixup": item.mixup, "head": item.head, "about": doc}
     facts = getattr(item, "facts", item)
-    found: dict[str, Any] = {}
-    if dataclasses.is_dataclass(facts) and not isinstance(facts, type):
-        found = {f.name: getattr(facts, f.name) for f in dataclasses.fields(facts)}
-    else:
-        found = {
-            key: getattr(facts, key) for key in ("says", "per_patch", "mixup", "head", "outputs") if hasattr(facts, key)
-        }
-    plain = {key: value for key, value in found.items() if not callable(value)}
+    plain = {f.name: getattr(facts, f.name) for f in dataclasses.fields(facts) if not callable(getattr(facts, f.name))}
     if hasattr(facts, "params_m"):
         gate = "gated" if facts.gated else "open" if facts.weights else "no published weights"
-        plain["says"] = (
-            f"{facts.params_m:.1f} M parameters, {facts.size_px} px, {gate}, {facts.licence}, verified: {facts.verified}"
-        )
-    if "says" not in plain:
-        plain["says"] = str(plain.get("title") or (inspect.getdoc(item) or "").split("\n")[0])
-    return plain
+        says = f"{facts.params_m:.1f} M parameters, {facts.size_px} px, {gate}, {facts.licence}, verified: {facts.verified}"
+        return {"says": says, **plain}
+    if hasattr(facts, "descriptors"):  # a feature
+        plain["descriptors"] = [f"{d.name}: {d.meaning}" for d in facts.descriptors]
+        return {"says": plain.pop("meaning"), **plain}
+    return {"says": facts.title, **plain}
 
 
 def _bundles() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -118,12 +118,12 @@ def evaluate(what: str, on: list[str], out: Path | None, part: str, as_json: boo
 
 def compare(a: str, b: str, on: list[str], as_json: bool, draws: int) -> None:
     """Both judged on the patches they share, the difference with its interval over cases."""
+    from mitotype import evaluation
     from mitotype.evaluation import compare as compared
-    from mitotype.evaluation import evaluate as judging
     from mitotype.evaluation import text
 
     show.notice()
-    rows = [judging.judged(*_scores(what, on)) for what in (a, b)]
+    rows = [evaluation.judged(*_scores(what, on)) for what in (a, b)]
     found = compared.compare(rows[0], rows[1], (Path(a).stem, Path(b).stem), draws=draws)
     show.as_json(found.to_dict()) if as_json else print(text.comparison(found))
 

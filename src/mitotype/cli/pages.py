@@ -1,0 +1,74 @@
+"""Pages: the reference in docs/ is written from the code: `python -m mitotype.cli.pages docs/reference`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mitotype.cli import show
+from mitotype.core import files
+
+NOUNS = ("datasets", "views", "features", "backbones", "losses", "recipes")
+WRITTEN = "Written from the code by `python -m mitotype.cli.pages docs/reference`; a test fails when the two differ."
+
+
+def pages() -> dict[str, str]:
+    """File name → Markdown, for every page of the reference."""
+    return {"commands.md": commands(), **{f"{noun}.md": shelf(noun) for noun in NOUNS}, "checks.md": checks()}
+
+
+def commands() -> str:
+    """The help of every command, at a width of 100 signs."""
+    from typer.main import get_command
+    from typer.testing import CliRunner
+
+    from mitotype.cli import app
+
+    runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})
+    parts = ["# Commands", WRITTEN]
+    for name in ("", *get_command(app).commands):  # type: ignore[attr-defined]
+        said = runner.invoke(app, [*name.split(), "--help"], terminal_width=100).output
+        parts += [f"## mitotype {name}".strip(), f"```\n{said.strip()}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def shelf(noun: str) -> str:
+    """One section per item of a shelf: its sentence and its facts."""
+    parts = [f"# {noun.capitalize()}", WRITTEN]
+    for name, facts in show.known(noun).items():
+        lines = "\n".join(
+            f"| {key} | {_cell(value)} |"
+            for key, value in facts.items()
+            if key != "says" and value not in ("", None, (), [], {})
+        )
+        parts += [f"## {name}", str(facts["says"]), f"| fact | value |\n|---|---|\n{lines}" if lines else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def checks() -> str:
+    """The checks on method: code, what it says, why, and how to mend it."""
+    from mitotype.evaluation import checks as rules
+
+    parts = ["# Checks", WRITTEN]
+    for rule in rules.RULES:
+        parts += [f"## {rule.code} {rule.title}", rule.page()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key}: {item}" for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        value = "; ".join(str(item) for item in value)
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def write(folder: Path) -> None:
+    for name, text in pages().items():
+        files.write_text(folder / name, text)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

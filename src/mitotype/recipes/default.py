@@ -1,0 +1,37 @@
+"""The recipe of the shipped bundle."""
+
+from mitotype.fit.recipe import Recipe
+from mitotype.recipes import recipes
+
+
+@recipes.add("default")
+def default() -> Recipe:
+    """Small D4 nets from random weights, several tasks, Muon: the recipe of the bundle that ships with the package.
+
+    Command: mitotype train default --data AMi-Br_Benchmark. Cost: see the card, `mitotype bundles default`.
+    """
+    return Recipe(
+        name="default",
+        backbone="d4resnet-tiny",
+        size_px=64,
+        frame="crop(64)",
+        augment="affine(180, 0.2, 0.12, 4) | elastic(4, 16) | d4 | stain(0.12, 0.06, 0.25)"
+        " | sharpen(1, 0.9, p=0.35) | blur(1.2, p=0.35) | noise(0.03) | crop(64)",
+        views="identity",
+        objective="soft_bce + 0.3 * expert + 0.3 * sub_label + 0.3 * descriptor(219)",
+        sampler="class_balanced(0.5)",
+        mixup=0.3,
+        epochs=24,
+        batch=64,
+        optimiser="muon",
+        lr=2e-3,
+        beta2=0.99,
+        muon_lr=0.02,
+        weight_decay=0.05,
+        warmup_epochs=2.4,
+        clip=1.0,
+        ema_decay=0.99,
+        folds="study",
+        seeds=3,
+        refit=3,
+    )
