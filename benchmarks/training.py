@@ -9,6 +9,7 @@ again, in the same precision. Epochs of both are interleaved, and the median of 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -51,7 +52,7 @@ def loop_seconds(recipe: Recipe, known: loop.Patches, dtype: torch.dtype | None,
     with tempfile.TemporaryDirectory() as folder:
         place = loop.Place(Path(folder), dtype=dtype, told=lambda line: times.append(time.perf_counter()))
         loop.train(recipes.with_settings(recipe, [f"epochs={epochs}"]), "benchmark", known, place)
-    return [(late - early) / STEPS for early, late in zip(times, times[1:])]
+    return [(late - early) / STEPS for early, late in itertools.pairwise(times)]
 
 
 def bare_seconds(recipe: Recipe, dtype: torch.dtype | None, repeats: int) -> list[float]:
@@ -62,9 +63,9 @@ def bare_seconds(recipe: Recipe, dtype: torch.dtype | None, repeats: int) -> lis
         memory_format=torch.channels_last
     )
     times = []
-    for repeat in range(repeats + 1):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
-        for _ in range(STEPS):
+        for _step in range(STEPS):
             with mixed("cpu", dtype):
                 outputs = model(image)
             (outputs.logit_B.mean() + sum(extra.mean() for extra in outputs.extra.values())).backward()

@@ -38,11 +38,8 @@ def shelf(noun: str) -> str:
     """One section per item of a shelf: its sentence and its facts."""
     parts = [f"# {noun.capitalize()}", WRITTEN]
     for name, facts in show.known(noun).items():
-        lines = "\n".join(
-            f"| {key} | {_cell(value)} |"
-            for key, value in facts.items()
-            if key != "says" and value not in ("", None, (), [], {})
-        )
+        told = {key: value for key, value in facts.items() if key != "says" and value not in ("", None, (), [], {})}
+        lines = "\n".join(f"| {key} | {_cell(value)} |" for key, value in told.items())
         parts += [f"## {name}", str(facts["says"]), f"| fact | value |\n|---|---|\n{lines}" if lines else ""]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -52,8 +49,8 @@ def checks() -> str:
     from mitotype.evaluation import checks as rules
 
     parts = ["# Checks", WRITTEN]
-    for rule in rules.RULES:
-        parts += [f"## {rule.code} {rule.title}", rule.page()]
+    for code, check in rules.CHECKS.items():
+        parts += [f"## {code} {check.title}", check.page]
     return "\n\n".join(parts) + "\n"
 
 

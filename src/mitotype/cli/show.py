@@ -77,6 +77,23 @@ def epochs() -> Callable[[dict[str, Any]], None]:
     return told
 
 
+def downloads() -> Callable[[str, int, int | None], None]:
+    """A listener for downloads: a moving line on a terminal, a line per LOG_EVERY_S seconds and per finished file elsewhere."""
+    last_s = 0.0
+
+    def told(name: str, done: int, total: int | None) -> None:
+        nonlocal last_s
+        whole = done == total
+        text = f"{name}: {done / 2**20:.1f} MB" + (f" of {total / 2**20:.1f} MB" if total else "")
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="\n" if whole else "", file=sys.stderr, flush=True)
+        elif whole or time.monotonic() - last_s >= LOG_EVERY_S:
+            print(text, file=sys.stderr)
+            last_s = time.monotonic()
+
+    return told
+
+
 def as_json(value: Any) -> None:
     print(json.dumps(files.plain(value), indent=2, ensure_ascii=False))
 
@@ -146,14 +163,15 @@ def facts_of(item: Any) -> dict[str, Any]:
     doc = inspect.getdoc(item) or ""
     if inspect.isfunction(item):  # a recipe
         return {"says": doc.splitlines()[0], "about": doc, **item().plain()}
-    if inspect.isclass(item) and callable(getattr(item, "says", None)):  # a view
+    kind: Any = item
+    if inspect.isclass(item) and callable(kind.says):  # a view
         arguments = [
             f"{a.name}={a.default:g} ({a.low:g} to {a.high:g}{' ' + a.unit if a.unit else ''}): {a.meaning}"
-            for a in item.arguments()
+            for a in kind.arguments()
         ]
-        return {"says": item.says(), "kind": item.kind, "arguments": arguments, "source": item.source, "about": doc}
+        return {"says": kind.says(), "kind": kind.kind, "arguments": arguments, "source": kind.source, "about": doc}
     if inspect.isclass(item):  # a loss
-        return {"says": item.says, "per_patch": item.per_patch, "mixup": item.mixup, "head": item.head, "about": doc}
+        return {"says": kind.says, "per_patch": kind.per_patch, "mixup": kind.mixup, "head": kind.head, "about": doc}
     facts = getattr(item, "facts", item)
     plain = {f.name: getattr(facts, f.name) for f in dataclasses.fields(facts) if not callable(getattr(facts, f.name))}
     if hasattr(facts, "params_m"):

@@ -71,11 +71,7 @@ def score(what: str, on: list[str], out: Path | None, mpp: float | None, device:
             trained = files.read_table(opened.where / "patches.parquet")
             shared = overlaps.overlap(trained[trained["fold"] > 0], cohort)
             if shared:
-                raise Mistake(
-                    f"'{cohort.name}' overlaps what '{what}' was trained on: {shared}.",
-                    fix="train with --hold-out",
-                    code="M004",
-                )
+                raise shared.mistake()
         with show.progress(f"score {cohort.name}", len(cohort)) as step:
             scores = scorer.score(opened, cohort, done=step)
         table.append(folder, scores)
@@ -144,8 +140,7 @@ def audit(data: list[str], as_json: bool) -> None:
 def fetch(name: str, folder: Path) -> None:
     from mitotype.datasets import fetch as fetching
 
-    with show.progress(f"fetch {name}", 0) as step:
-        fetching.fetch(name, folder, progress=step)
+    fetching.fetch(name, folder, progress=show.downloads())
     print(f"{name} is in {folder}", file=sys.stderr)
 
 
