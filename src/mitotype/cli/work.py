@@ -92,16 +92,19 @@ def evaluate(what: str, on: list[str], out: Path | None, part: str, as_json: boo
     if part not in (TEST, OUT_OF_FOLD):
         raise Mistake(f"There is no part '{part}'.", allowed=f"{TEST}, {OUT_OF_FOLD}")
     scores, decision = _scores(what, on)
-    chosen = scores.take(part=part)
-    if not len(chosen):
-        raise Mistake(
-            f"'{what}' has no {part} rows.",
-            fix=f"mitotype score {what} --on TESTDATA" if part == TEST else "train first",
-        )
+    if not (scores.scores["part"] == part).any():
+        fix = f"mitotype score {what} --on TESTDATA" if part == TEST else "mitotype train"
+        raise Mistake(f"'{what}' has no {part} rows.", fix=fix)
     folder = Path(what) if Path(what).is_dir() else Path(what).parent
     openings = tuple(_told_opening(line) for line in _openings(folder))
-    about = About(title=f"{Path(what).name}: {part}", command=_command(), openings=openings, digests=_digests(folder))
-    found = evaluation.evaluate(chosen, decision, draws=draws, about=about)
+    about = About(
+        title=f"{Path(what).name}: {part}",
+        command=_command(),
+        openings=openings,
+        digests=_digests(folder),
+        held_out=_held_out(folder),
+    )
+    found = evaluation.evaluate(scores, decision, part=part, draws=draws, about=about)
     page = out or folder / ("report.html" if part == TEST else "report-out-of-fold.html")
     files.write_text(page, evaluation.report(found))
     files.write_json(page.with_name(page.stem.replace("report", "evaluation") + ".json"), found.to_dict())
@@ -212,6 +215,11 @@ def _digests(folder: Path) -> dict[str, str]:
         return {}
     told = files.read_json(folder / "run.json")
     return {"training pictures": told["data"]["digest"], "split": told["split"]["digest"]}
+
+
+def _held_out(folder: Path) -> tuple[str, ...]:
+    told = folder / "run.json"
+    return tuple(files.read_json(told)["data"]["hold_out"]) if told.is_file() else ()
 
 
 def _command() -> str:

@@ -233,8 +233,7 @@ def merged(several: Iterable[Scores]) -> Scores:
                 f"{int((values > 1).sum())} patches have {word} than before; the first: '{values.index[values > 1][0]}'.",
                 fix="score the changed data into a run of its own",
             )
-    order = patches["patch_id"].drop_duplicates()
-    patches = patches.drop_duplicates("patch_id", keep="last").set_index("patch_id").loc[order].reset_index()
+    patches = patches.groupby("patch_id", sort=False, as_index=False).last()  # of each column the last that is known
     scores = pd.concat([t.scores for t in tables], ignore_index=True).drop_duplicates(KEY, keep="last")
     notes = tuple(dict.fromkeys(note for t in tables for note in t.notes))
     return Scores(patches, scores.reset_index(drop=True), notes)

@@ -1,0 +1,163 @@
+"""The metrics: `metric(label, predicted or probability) -> Number`. Atypical (1) is positive; undefined is nan with a reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mitotype.core.mistakes import unknown
+
+NO_ATYPICAL = "no atypical patch"
+NO_NORMAL = "no normal patch"
+NO_PATCH = "no patch"
+ECE_BINS = 10
+LOG_CLIP = 1e-15
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value, or nan with the reason why there is none."""
+
+    value: float
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value) and not self.reason:
+            raise ValueError("nan needs a reason")
+
+    def __float__(self) -> float:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: `of` says whether it judges the predicted class or the probability."""
+
+    name: str
+    title: str
+    of: str
+    compute: Callable[[np.ndarray, np.ndarray], Number]
+    higher_is_better: bool = True
+    definition: str = ""
+
+    def __call__(self, label: np.ndarray, given: np.ndarray) -> Number:
+        return self.compute(np.asarray(label), np.asarray(given))
+
+
+def sensitivity(label: np.ndarray, predicted: np.ndarray) -> Number:
+    """TP / (TP + FN)."""
+    positive = label == 1
+    return Number(float((predicted[positive] == 1).mean())) if positive.any() else Number(math.nan, NO_ATYPICAL)
+
+
+def specificity(label: np.ndarray, predicted: np.ndarray) -> Number:
+    """TN / (TN + FP)."""
+    negative = label == 0
+    return Number(float((predicted[negative] == 0).mean())) if negative.any() else Number(math.nan, NO_NORMAL)
+
+
+def balanced_accuracy(label: np.ndarray, predicted: np.ndarray) -> Number:
+    """The mean of sensitivity and specificity."""
+    lacking = _lacking(label)
+    if lacking:
+        return Number(math.nan, lacking)
+    return Number((sensitivity(label, predicted).value + specificity(label, predicted).value) / 2)
+
+
+def accuracy(label: np.ndarray, predicted: np.ndarray) -> Number:
+    """(TP + TN) / all."""
+    return Number(float((predicted == label).mean())) if len(label) else Number(math.nan, NO_PATCH)
+
+
+def auroc(label: np.ndarray, probability: np.ndarray) -> Number:
+    """The share of (atypical, normal) pairs in which the atypical patch has the higher score; a tie counts half.
+
+    Counted in whole numbers, so that the result is the exact fraction, rounded once.
+    """
+    lacking = _lacking(label)
+    if lacking:
+        return Number(math.nan, lacking)
+    negative = np.sort(probability[label == 0])
+    positive = probability[label == 1]
+    below, up_to = np.searchsorted(negative, positive, "left"), np.searchsorted(negative, positive, "right")
+    return Number(int(below.sum() + up_to.sum()) / (2 * len(positive) * len(negative)))
+
+
+def auprc(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Average precision: Σ (R_k - R_{k-1}) · P_k over the distinct scores from the highest down. Chance is the prevalence."""
+    lacking = _lacking(label)
+    if lacking:
+        return Number(math.nan, lacking)
+    order = np.argsort(-probability, kind="stable")
+    hits, last = np.cumsum(label[order] == 1), np.append(np.diff(probability[order]) != 0, True)
+    precision = (hits / np.arange(1, len(label) + 1))[last]
+    return Number(float(np.diff(np.append(0, hits[last])) @ precision / hits[-1]))
+
+
+def brier(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Mean of (probability - label)²."""
+    return Number(float(np.mean((probability - label) ** 2))) if len(label) else Number(math.nan, NO_PATCH)
+
+
+def log_loss(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Mean of -ln P(label) in nats; probabilities are held 1e-15 away from 0 and 1."""
+    if not len(label):
+        return Number(math.nan, NO_PATCH)
+    p = np.clip(probability, LOG_CLIP, 1 - LOG_CLIP)
+    return Number(float(-np.mean(np.where(label == 1, np.log(p), np.log1p(-p)))))
+
+
+def ece(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Expected calibration error: Σ_b n_b / n · |mean P(atypical) - share of atypical| over ten bins of equal width.
+
+    The bins are on P(atypical), not on the confidence in the winning class: [0, .1), [.1, .2) … [.9, 1].
+    """
+    if not len(label):
+        return Number(math.nan, NO_PATCH)
+    bins = ece_bin(probability)
+    gap = np.bincount(bins, weights=probability - label, minlength=ECE_BINS)
+    return Number(float(np.abs(gap).sum() / len(label)))
+
+
+def ece_bin(probability: np.ndarray) -> np.ndarray:
+    """The bin 0..9 of each probability."""
+    return np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, probability, side="right")
+
+
+def _lacking(label: np.ndarray) -> str:
+    if not (label == 1).any():
+        return NO_ATYPICAL if len(label) else NO_PATCH
+    return "" if (label == 0).any() else NO_NORMAL
+
+
+CLASS, PROBABILITY = "class", "probability"
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("balanced_accuracy", "Balanced accuracy", CLASS, balanced_accuracy, True, "mean of sensitivity and specificity"),
+        Metric("sensitivity", "Sensitivity", CLASS, sensitivity, True, "share of atypical figures called atypical"),
+        Metric("specificity", "Specificity", CLASS, specificity, True, "share of normal figures called normal"),
+        Metric("accuracy", "Accuracy", CLASS, accuracy, True, "share of figures called rightly"),
+        Metric("auroc", "AUROC", PROBABILITY, auroc, True, "share of atypical–normal pairs in the right order, ties half"),
+        Metric("auprc", "AUPRC", PROBABILITY, auprc, True, "average precision; chance is the prevalence"),
+        Metric("brier", "Brier score", PROBABILITY, brier, False, "mean squared distance of P(atypical) from the label"),
+        Metric("log_loss", "Log loss", PROBABILITY, log_loss, False, "mean -ln P(label), in nats"),
+        Metric("ece", "ECE", PROBABILITY, ece, False, "mean |P(atypical) - share atypical| over ten equal bins of P(atypical)"),
+    )
+}  # fmt: skip
+
+
+def get(name: str) -> Metric:
+    """The metric called `name`, or a Mistake that names the nearest."""
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS, "the report")
+    return METRICS[name]
+
+
+def compute(name: str, label: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> Number:
+    """The metric `name` of labels (0, 1), predicted classes (0, 1) and P(atypical)."""
+    metric = get(name)
+    return metric(label, predicted if metric.of == CLASS else probability)
