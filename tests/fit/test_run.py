@@ -22,6 +22,8 @@ from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
 from mitotype.scores import table
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def rows(folder: Path) -> pd.DataFrame:
     return table.read(folder).scores.sort_values(["patch_id", "member", "view"]).reset_index(drop=True)
@@ -29,19 +31,6 @@ def rows(folder: Path) -> pd.DataFrame:
 
 def weights(folder: Path) -> dict[str, str]:
     return {path.parent.name: files.sha256(path) for path in sorted(folder.glob("members/*/model.safetensors"))}
-
-
-@pytest.fixture(scope="module")
-def whole(drawn_cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny recipe that was never stopped."""
-    tiny = recipes.with_settings(_tiny(), ["refit=1"])
-    return run.start(tiny, drawn_cohort, tmp_path_factory.mktemp("runs") / "whole")
-
-
-def _tiny() -> Recipe:
-    from tests.fit.conftest import tiny
-
-    return tiny.__wrapped__()  # type: ignore[attr-defined, no-any-return]
 
 
 def test_a_run_is_whole(whole: Path, drawn_cohort: Cohort) -> None:

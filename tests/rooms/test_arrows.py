@@ -20,7 +20,7 @@ MAY["deploy"] = {"core", "views", "backbones", "features", "scores"}
 MAY["slides"] = {*MAY["deploy"], "deploy"}
 MAY["review"] = {*MAY["slides"], "slides"}
 MAY["recipes"] = {*MAY["fit"], "fit"}
-EVERYTHING = {"cli", "__init__"}
+EVERYTHING = {"cli", "__init__", "__main__"}
 
 
 def trespasses(package: Path) -> Iterator[str]:

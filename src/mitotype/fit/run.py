@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from mitotype.fit.loop import Patches
+
 Told = Callable[[dict[str, Any]], None]
 DONE = "DONE"
 
@@ -144,7 +146,7 @@ def one(folder: Path, job: Job, place: dict[str, Any], told: Told = lambda line:
     if not (mine / members.TOLD).is_file():
         listen = functools.partial(_log, folder, told, place)
         where = loop.Place(mine, run["device"], machine.dtype(run), listen, prior.start(recipe, job))
-        known = patches(recipe, job, cohort.take(inside), image_N3HW[inside_N])
+        known = patches(folder, recipe, job, cohort, image_N3HW)
         classifier = loop.train(recipe, job.name, known, where)
         more = {"fold": job.fold, "seed": job.seed, "epochs": recipe.epochs}
         members.write(mine, job.name, recipe.frame, classifier, more=more)
@@ -164,17 +166,20 @@ def one(folder: Path, job: Job, place: dict[str, Any], told: Told = lambda line:
         table.append(folder, table.Scores(left, found))
 
 
-def patches(recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray) -> Any:
-    """The loop's view of a member's training patches."""
+def patches(folder: Path, recipe: Recipe, job: Job, cohort: Cohort, image_N3HW: np.ndarray) -> Patches:
+    """What one member is trained on: the patches outside its fold, with their targets."""
     from mitotype.fit import loop, prior, targets
     from mitotype.losses import Objective
 
-    further = targets.further(cohort, image_N3HW, Objective(recipe.objective).heads())
-    further |= prior.teacher(recipe, job, cohort)
-    label_N = cohort.rows["label"].to_numpy(dtype="int64")
-    return loop.Patches(
-        image_N3HW, label_N, targets.soft(cohort, recipe.votes_prior), further, cohort.rows["domain"].to_numpy()
-    )
+    inside_N = (cohort.rows["fold"] != job.fold).to_numpy()
+    known = cohort.take(cohort.rows["fold"] != job.fold)
+    all_of_them = targets.further(cohort, image_N3HW, Objective(recipe.objective).heads(), folder)
+    further = {name: target_NK[inside_N] for name, target_NK in all_of_them.items()}
+    if "descriptor" in further:
+        further["descriptor"] = targets.standardised(further["descriptor"])
+    further |= prior.teacher(recipe, job, known)
+    label_N, domain_N = known.rows["label"].to_numpy(dtype="int64"), known.rows["domain"].to_numpy()
+    return loop.Patches(image_N3HW[inside_N], label_N, targets.soft(known, recipe.votes_prior), further, domain_N)
 
 
 def finish(folder: Path, run: dict[str, Any], recipe: Recipe, image_N3HW: np.ndarray, fold_N: np.ndarray) -> None:

@@ -6,8 +6,10 @@ Shapes: N patches, K outputs of a further head.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mitotype.core import files
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
 from mitotype.datasets import votes
@@ -15,6 +17,7 @@ from mitotype.datasets import votes
 if TYPE_CHECKING:
     import numpy as np
 
+MOST_SD = 3.0  # a descriptor beyond it says no more
 SUB_LABELS = (  # spelled as AMi-Br spells them
     "AMF bipolar assymetric",
     "AMF multipolar",
@@ -32,7 +35,7 @@ def soft(cohort: Cohort, prior: float) -> np.ndarray:
     return votes.soft_targets(cohort.rows, prior=prior).astype("float32")
 
 
-def sub_label(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
+def sub_label(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
     """`target_NK`: mean of the experts' one-hot choices among SUB_LABELS, nan where none was made."""
     import numpy as np
 
@@ -46,7 +49,7 @@ def sub_label(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
     return np.where(total > 0, found / np.maximum(total, 1), np.nan).astype(np.float32)
 
 
-def expert(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
+def expert(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
     """`target_N3`: the first three experts' own votes, nan where one did not vote."""
     import numpy as np
 
@@ -55,42 +58,52 @@ def expert(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
     return np.array([[sign.get(v, np.nan) for v in str(line).ljust(3, "-")[:3]] for line in told], np.float32)
 
 
-def descriptor(cohort: Cohort, image_N3HW: np.ndarray) -> np.ndarray:
-    """`target_NK`: the shape descriptors of the room `features`, standardised over these patches, clipped to ± 4 SD."""
+def descriptor(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
+    """`target_NK`: the shape descriptors of the room `features`, nan where undefined; measured once and kept in `folder`."""
     import numpy as np
 
     from mitotype.features import features
 
-    value_NK = features.get("morphology").describe(image_N3HW).value_BD.astype(np.float64)
-    value_NK[~np.isfinite(value_NK)] = np.nan
-    spread_K = np.nanstd(value_NK, 0)
-    standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(spread_K > 0, spread_K, 1)
-    return np.clip(standard_NK, -4, 4).astype(np.float32)
+    kept = folder / "descriptors.npy"
+    with files.locked(folder / ".descriptors.lock"):
+        if not kept.is_file():
+            value_NK = features.get("morphology").describe(np.asarray(image_N3HW)).value_BD
+            with files.atomic(kept) as part, part.open("wb") as out:
+                np.save(out, value_NK.astype(np.float32))
+    return np.load(kept)
 
 
-MAKERS: dict[str, Callable[[Cohort, np.ndarray], np.ndarray]] = {
+MAKERS: dict[str, Callable[[Cohort, np.ndarray, Path], np.ndarray]] = {
     "sub_label": sub_label,
     "expert": expert,
     "descriptor": descriptor,
 }
 
 
-def further(cohort: Cohort, image_N3HW: np.ndarray, heads: tuple[tuple[str, int], ...]) -> dict[str, np.ndarray]:
-    """Targets of every further head; one whose targets are all unknown is a Mistake."""
+def further(
+    cohort: Cohort, image_N3HW: np.ndarray, heads: tuple[tuple[str, int], ...], folder: Path
+) -> dict[str, np.ndarray]:
+    """Targets of every further head for all patches of a run; one whose targets are all unknown is a Mistake."""
     import numpy as np
 
     found = {}
     for name, outputs in heads:
-        target_NK = MAKERS[name](cohort, image_N3HW)
+        target_NK = MAKERS[name](cohort, image_N3HW, folder)
         if target_NK.shape[1] != outputs:
-            raise Mistake(
-                f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}.",
-                fix=f"write {name}({target_NK.shape[1]})",
-            )
+            what = f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}."
+            raise Mistake(what, fix=f"write {name}({target_NK.shape[1]})")
         if np.isnan(target_NK).all():
-            raise Mistake(
-                f"'{cohort.name}' carries nothing that the term '{name}' could learn.",
-                fix=f"leave {name} out of the objective",
-            )
+            what = f"'{cohort.name}' carries nothing that the term '{name}' could learn."
+            raise Mistake(what, fix=f"leave {name} out of the objective")
         found[name] = target_NK
     return found
+
+
+def standardised(value_NK: np.ndarray) -> np.ndarray:
+    """Each column over these patches to mean 0 and SD 1, clipped to ± MOST_SD; nan stays nan."""
+    import numpy as np
+
+    value_NK = np.where(np.isfinite(value_NK), value_NK, np.nan).astype(np.float64)
+    spread_K = np.nanstd(value_NK, 0)
+    standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(spread_K > 0, spread_K, 1)
+    return np.clip(standard_NK, -MOST_SD, MOST_SD).astype(np.float32)

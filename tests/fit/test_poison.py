@@ -1,0 +1,65 @@
+"""A poisoned test set, all labels flipped, changes nothing in a trained run, its calibration or its thresholds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from mitotype import datasets
+from mitotype.core import files
+from mitotype.core.words import Cohort
+from mitotype.fit import recipe as recipes
+from mitotype.fit import run
+from mitotype.fit.recipe import Recipe
+
+FLIPPED = {"Atypical": "Normal", "Normal": "Atypical"}
+
+
+def poisoned(root: Path, copy: Path) -> None:
+    """The benchmark's layout with every test picture in the folder of the other class."""
+    train = set(pd.read_csv(root / "amibr_train_split.csv")["dataset_uid"])
+    copy.mkdir()
+    (copy / "amibr_train_split.csv").symlink_to(root / "amibr_train_split.csv")
+    for dataset in ("AMi-Br", "AtNorM-Br"):
+        for name, other in FLIPPED.items():
+            (copy / dataset / name).mkdir(parents=True, exist_ok=True)
+            (copy / dataset / other).mkdir(parents=True, exist_ok=True)
+            for file in os.scandir(root / dataset / name):
+                mine = name if dataset == "AMi-Br" and file.name in train else other
+                (copy / dataset / mine / file.name).symlink_to(file.path)
+
+
+def trained(root: Path, tiny: Recipe, folder: Path) -> Path:
+    cohort = datasets.read(str(root), part="train")[0]
+    few = cohort.rows["case_id"].isin(sorted(set(cohort.rows["case_id"]))[:8])
+    return run.start(recipes.with_settings(tiny, ["epochs=1", "batch=16"]), cohort.take(few), folder)
+
+
+@pytest.mark.real
+@pytest.mark.usefixtures("one_thread")
+def test_a_poisoned_test_set_changes_nothing(shared_data: Path, tiny: Recipe, tmp_path: Path) -> None:
+    root = shared_data / "AMi-Br_Benchmark"
+    poisoned(root, tmp_path / "poisoned")
+    clean_test = {c.name: c.rows["label"] for c in datasets.read(str(root / "AtNorM-Br"), part="test")}
+    flipped_test = {
+        c.name: c.rows["label"] for c in datasets.read(str(tmp_path / "poisoned" / "AtNorM-Br"), part="test")
+    }
+    assert all((clean_test[name].to_numpy() != flipped_test[name].to_numpy()).all() for name in clean_test)
+    clean, flipped = trained(root, tiny, tmp_path / "a"), trained(tmp_path / "poisoned", tiny, tmp_path / "b")
+    for file in (
+        "decision.json",
+        "unlike.json",
+        *(str(p.relative_to(clean)) for p in clean.glob("members/*/model.safetensors")),
+    ):
+        assert files.sha256(clean / file) == files.sha256(flipped / file), file
+    ours, theirs = (files.read_table(folder / "scores.parquet") for folder in (clean, flipped))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+
+
+def test_a_test_part_is_not_trained_on(shared_data: Path) -> None:
+    cohort: Cohort = datasets.read(str(shared_data / "AMi-Br_Benchmark"), part="train")[0]
+    split = pd.read_csv(shared_data / "AMi-Br_Benchmark" / "amibr_train_split.csv")
+    assert set(cohort.rows["patch_id"]) == {f"amibr/{Path(name).stem}" for name in split["dataset_uid"]}
