@@ -10,6 +10,7 @@ import pytest
 
 from mitotype import datasets
 from mitotype.core import files
+from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
@@ -34,7 +35,7 @@ def poisoned(root: Path, copy: Path) -> None:
 
 def trained(root: Path, tiny: Recipe, folder: Path) -> Path:
     cohort = datasets.read(str(root), part="train")[0]
-    few = cohort.rows["case_id"].isin(sorted(set(cohort.rows["case_id"]))[:8])
+    few = cohort.rows["case_id"].isin(sorted(set(cohort.rows["case_id"]))[:24])
     return run.start(recipes.with_settings(tiny, ["epochs=1", "batch=16"]), cohort.take(few), folder)
 
 
@@ -43,11 +44,8 @@ def trained(root: Path, tiny: Recipe, folder: Path) -> Path:
 def test_a_poisoned_test_set_changes_nothing(shared_data: Path, tiny: Recipe, tmp_path: Path) -> None:
     root = shared_data / "AMi-Br_Benchmark"
     poisoned(root, tmp_path / "poisoned")
-    clean_test = {c.name: c.rows["label"] for c in datasets.read(str(root / "AtNorM-Br"), part="test")}
-    flipped_test = {
-        c.name: c.rows["label"] for c in datasets.read(str(tmp_path / "poisoned" / "AtNorM-Br"), part="test")
-    }
-    assert all((clean_test[name].to_numpy() != flipped_test[name].to_numpy()).all() for name in clean_test)
+    with pytest.raises(Mistake, match=r"(?s)746 things .* atnorm-br has it as"):
+        datasets.read(str(tmp_path / "poisoned" / "AtNorM-Br"), part="test")
     clean, flipped = trained(root, tiny, tmp_path / "a"), trained(tmp_path / "poisoned", tiny, tmp_path / "b")
     for file in (
         "decision.json",
