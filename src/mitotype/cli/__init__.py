@@ -86,7 +86,10 @@ def train(
     """
     from mitotype.cli import work
 
-    work.train(recipe, data, hold_out or [], setting or [], again, out, mpp, device)
+    held, settings = tuple(hold_out or ()), tuple(setting or ())
+    work.train(
+        recipe, work.Asked(data=data, hold_out=held, settings=settings, again=again, out=out, mpp=mpp, device=device)
+    )
 
 
 @app.command()

@@ -179,7 +179,8 @@ def facts_of(item: Any) -> dict[str, Any]:
         says = f"{facts.params_m:.1f} M parameters, {facts.size_px} px, {gate}, {facts.licence}, verified: {facts.verified}"
         return {"says": says, **plain}
     if hasattr(facts, "descriptors"):  # a feature
-        plain["descriptors"] = [f"{d.name}: {d.meaning}" for d in facts.descriptors]
+        plain.pop("descriptors")
+        plain["traits"] = facts.traits
         return {"says": plain.pop("meaning"), **plain}
     return {"says": facts.title, **plain}
 

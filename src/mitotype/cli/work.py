@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,29 +22,33 @@ if TYPE_CHECKING:
 LEDGER = "openings.jsonl"
 
 
-def train(
-    name: str,
-    data: list[str],
-    hold_out: list[str],
-    settings: list[str],
-    again: Path | None,
-    out: Path | None,
-    mpp: float | None,
-    device: str,
-) -> None:
-    """Train a recipe on the joined training parts of `data`, without what overlaps the test sets in `hold_out`."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What `train` is asked for: data to join, test sets to hold out, changed fields, a run to repeat, and where."""
+
+    data: Sequence[str] = ()
+    hold_out: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    again: Path | None = None
+    out: Path | None = None
+    mpp: float | None = None
+    device: str = "auto"
+
+
+def train(name: str, asked: Asked) -> None:
+    """Train a recipe on the joined training parts of the data, without what overlaps the test sets held out."""
     from mitotype.fit import recipe as recipes
     from mitotype.fit import run
     from mitotype.recipes import recipes as shelf
 
     show.notice()
-    recipe = recipes.with_settings(recipes.from_run(again) if again else shelf.get(name)(), settings)
+    recipe = recipes.with_settings(recipes.from_run(asked.again) if asked.again else shelf.get(name)(), asked.settings)
     recipe.check()
-    held = [word for words in hold_out for word in words.split(",") if word]
-    cohort = _training(data, held, mpp)
-    folder = out or _next_free(Path("runs"), recipe.name)
+    held = [word for words in asked.hold_out for word in words.split(",") if word]
+    cohort = _training(asked.data, held, asked.mpp)
+    folder = asked.out or _next_free(Path("runs"), recipe.name)
     _notes(cohort)
-    run.start(recipe, cohort, folder, data=data, hold_out=held, device=device, told=show.epochs())
+    run.start(recipe, cohort, folder, data=asked.data, hold_out=held, device=asked.device, told=show.epochs())
     _finished(folder)
 
 
@@ -154,7 +160,7 @@ def bundle(run: Path, out: Path, name: str, notes: Path | None) -> None:
     print(f"open {out / 'card.md'}; use it: mitotype classify PICTURES --bundle {out}", file=sys.stderr)
 
 
-def _training(data: list[str], held: list[str], mpp: float | None) -> Cohort:
+def _training(data: Sequence[str], held: list[str], mpp: float | None) -> Cohort:
     from mitotype import datasets
     from mitotype.datasets import overlaps, splits
 

@@ -12,16 +12,18 @@ def demo() -> Recipe:
     """
     return Recipe(
         name="demo",
-        backbone="resnet10",
+        backbone="d4resnet-tiny",
         size_px=64,
         augment="affine(degrees=180, scale=0.1, shift=3) | stain(0.05) | crop(64)",
-        views="d4",
+        views="identity",
         objective="soft_bce",
         sampler="class_balanced",
-        epochs=6,
+        epochs=12,
         batch=64,
-        lr=1e-3,
+        optimiser="muon",
+        lr=2e-3,
         warmup_epochs=1.0,
+        clip=1.0,
         ema_decay=0.98,
         folds="3",
     )

@@ -1,0 +1,36 @@
+"""Smooth random fields and soft shapes on the 128-px frame."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+PX = 128
+ROW, COLUMN = np.mgrid[:PX, :PX].astype(np.float32)
+
+
+@cache
+def _spline(knots: int, px: int) -> np.ndarray:
+    """`(px, knots)` Gaussian weights that turn values at equally spaced knots into a smooth curve of unit variance."""
+    at = np.linspace(-1, knots, px)[:, None]
+    weight = np.exp(-0.5 * ((at - np.arange(knots)) / 0.6) ** 2)
+    return (weight / np.sqrt((weight**2).sum(1, keepdims=True))).astype(np.float32)
+
+
+def noise(rng: np.random.Generator, rows: int, columns: int | None = None, px: int = PX) -> np.ndarray:
+    """A smooth field of mean 0 and variance 1 with about `rows` × `columns` bumps over `px` × `px`."""
+    columns = rows if columns is None else columns
+    value = rng.standard_normal((rows, columns), dtype=np.float32)
+    return _spline(rows, px) @ value @ _spline(columns, px).T
+
+
+def soft(distance_px: np.ndarray, edge_px: float = 1.0) -> np.ndarray:
+    """1 well inside (distance below 0), 0 well outside, over about `edge_px` either side."""
+    return 0.5 - 0.5 * np.tanh(distance_px / edge_px)
+
+
+def smoothed(field: np.ndarray, sigma_px: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(field, sigma_px, truncate=3.0)

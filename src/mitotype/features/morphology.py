@@ -1,0 +1,190 @@
+"""The feature `morphology`: shape descriptors of three chromatin masks of the central 64 px, by name and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+
+from mitotype.core.words import MPP_UM
+from mitotype.features import Described, Descriptor, Feature, features
+from mitotype.features.levels import grain, half_dark
+from mitotype.features.masks import MASKS, PX, channels, chromatin
+from mitotype.features.outline import outlines, sizes, thickness
+from mitotype.features.symmetry import symmetries
+
+CHUNK = 128  # patches at a time: enough for the array arithmetic, small enough for the processor's cache
+
+# trait: (unit, meaning, how a sentence says high, how it says low), after "the chromatin"
+TRAITS: dict[str, tuple[str, str, str, str]] = {
+    "area": ("µm²", "area of the kept chromatin", "is larger", "is smaller"),
+    "pieces": ("count", "pieces of at least 0.75 µm² near the centre", "lies in more pieces", "lies in fewer pieces"),
+    "main_share": ("share", "main piece's share of the area",
+                   "is gathered more in one piece", "is gathered less in one piece"),
+    "second_share": ("ratio", "second piece's area to the main one's",
+                     "has a larger second piece", "has a smaller second piece"),
+    "scatter": ("nat", "entropy of the pieces' shares",
+                "is spread more evenly over pieces", "is spread less evenly over pieces"),
+    "satellites": ("count", "pieces of under a quarter of the main one", "has more satellites", "has fewer satellites"),
+    "satellite_share": ("share", "satellites' share of the area", "has larger satellites", "has smaller satellites"),
+    "satellite_distance": ("µm", "distance of the other pieces from the main one, by area over all area",
+                           "has more, or more distant, other pieces", "has fewer, or nearer, other pieces"),
+    "off_centre": ("µm", "distance of the main piece from the centre",
+                   "lies further off centre", "lies closer to the centre"),
+    "cut_1": ("share", "area on the frame's outermost pixel",
+              "runs more into the frame's edge", "runs less into the frame's edge"),
+    "cut_3": ("share", "area within 3 px of the frame's edge",
+              "reaches the frame's edge more", "reaches the frame's edge less"),
+    "solidity": ("ratio", "main piece's area to its hull's",
+                 "has a fuller main piece", "has a more indented main piece"),
+    "solidity_all": ("ratio", "area to the hull's of all pieces", "fills its hull more", "fills its hull less"),
+    "eccentricity": ("0–1", "eccentricity of the main piece's ellipse",
+                     "has a longer-drawn main piece", "has a rounder main piece"),
+    "width_to_length": ("ratio", "minor to major axis of all pieces",
+                        "is wider for its length", "is narrower for its length"),
+    "length": ("µm", "major axis of all pieces' ellipse", "is longer", "is shorter"),
+    "width": ("µm", "minor axis of all pieces' ellipse", "is wider", "is narrower"),
+    "longest": ("µm", "largest width of the main piece", "has a longer main piece", "has a shorter main piece"),
+    "narrowest": ("µm", "smallest width of the main piece", "has a broader main piece", "has a slimmer main piece"),
+    "longest_all": ("µm", "largest width of all pieces together", "reaches further across", "reaches less far across"),
+    "circularity": ("ratio", "4π area / perimeter² of the main piece",
+                    "has a smoother, rounder main piece", "has a more ragged main piece"),
+    "convexity": ("ratio", "hull's length to the main piece's perimeter",
+                  "has a more even border", "has a more jagged border"),
+    "roughness": ("ratio", "perimeter of all to that of a disc of the area",
+                  "has more border for its area", "has less border for its area"),
+    "euler": ("count", "Euler number of the main piece (1 less its holes)",
+              "has fewer holes in the main piece", "has more holes in the main piece"),
+    "holes": ("count", "holes of all pieces", "has more holes", "has fewer holes"),
+    "mean_radius": ("ratio", "mean distance from the centroid to √area",
+                    "lies further from its centroid", "lies closer about its centroid"),
+    "spread": ("ratio", "variation of the distance from the centroid",
+               "varies more in distance from its centroid", "varies less in distance from its centroid"),
+    "reach": ("ratio", "largest distance from the centroid to √area",
+              "reaches further out for its size", "reaches less far out for its size"),
+    "hu1": ("1", "Hu's first invariant: spread", "is more spread out", "is more compact"),
+    "hu2": ("1", "Hu's second invariant: elongation", "is more elongated", "is less elongated"),
+    "hu3": ("1", "Hu's third invariant: three-fold skewness", "is more three-cornered", "is less three-cornered"),
+    "hu4": ("1", "Hu's fourth invariant: skewness", "is more lopsided in outline", "is less lopsided in outline"),
+    "thickest": ("µm", "diameter of the largest disc inside",
+                 "is thicker at its thickest", "is thinner at its thickest"),
+    "thickness": ("µm", "mean thickness along the skeleton", "is thicker", "is thinner"),
+    "thickness_varies": ("ratio", "variation of the thickness along the skeleton",
+                         "varies more in thickness", "varies less in thickness"),
+    "skeleton": ("µm", "length of the skeleton", "has a longer skeleton", "has a shorter skeleton"),
+    "skeleton_per_size": ("ratio", "skeleton to √area", "is more thread-like", "is less thread-like"),
+    "ends": ("count", "free ends of the skeleton", "has more arms", "has fewer arms"),
+    "branchings": ("count", "branching pixels of the skeleton", "branches more", "branches less"),
+    "opened_2": ("share", "area that an opening by a disc of 2 px leaves",
+                 "has less that is thin", "has more that is thin"),
+    "opened_3": ("share", "area that an opening by a disc of 3 px leaves",
+                 "has less that is slender", "has more that is slender"),
+    "closed_2": ("ratio", "area after a closing by a disc of 2 px", "has more clefts", "has fewer clefts"),
+    "closed_3": ("ratio", "area after a closing by a disc of 3 px", "has more wide clefts", "has fewer wide clefts"),
+    "symmetry": ("0–1", "overlap of the mask with itself turned by 180° about its centroid",
+                 "is more point-symmetric", "is less point-symmetric"),
+    "density_symmetry": ("0–1", "the same of the density",
+                         "is more point-symmetric in its darkness", "is less point-symmetric in its darkness"),
+    "main_symmetry": ("0–1", "the same of the main piece",
+                      "has a more point-symmetric main piece", "has a less point-symmetric main piece"),
+    "wave1": ("share", "angular wave 1 of the density", "is more lopsided", "is less lopsided"),
+    "wave2": ("share", "angular wave 2 of the density",
+              "is more like a bar or two plates", "is less like a bar or two plates"),
+    "wave3": ("share", "angular wave 3 of the density", "is more tripolar", "is less tripolar"),
+    "wave4": ("share", "angular wave 4 of the density", "is more cross-shaped", "is less cross-shaped"),
+    "mirror": ("0–1", "overlap of the density with its best mirror image",
+               "is more mirror-symmetric", "is less mirror-symmetric"),
+    "mirror_both": ("0–1", "mean overlap over the best two crossed mirrors",
+                    "is more symmetric about two crossed axes", "is less symmetric about two crossed axes"),
+    **{
+        f"band{band}": ("0–1", f"unevenness round the band {1.5 * (band - 1):g}–{1.5 * band:g} µm from the centroid",
+                        f"is more uneven {1.5 * (band - 1):g}–{1.5 * band:g} µm out",
+                        f"is more even {1.5 * (band - 1):g}–{1.5 * band:g} µm out")
+        for band in (1, 2, 3, 4)
+    },
+    "bend": ("1", "bend of the density's long axis", "is more bent", "is straighter"),
+    "wedge": ("1", "change of width along the long axis", "is more wedge-shaped", "is less wedge-shaped"),
+    "corners": ("1", "joint fourth moment of both axes", "has more at its corners", "has less at its corners"),
+    **{
+        f"{trait}_{axis}": ("1", f"{meaning} along the {axis} axis",
+                            f"{high} along its {axis} axis", f"{low} along its {axis} axis")
+        for axis in ("long", "short")
+        for trait, meaning, high, low in (
+            ("skew", "skewness of the density", "is more lopsided", "is more balanced"),
+            ("tails", "fourth moment of the density", "has longer tails", "has shorter tails"),
+            ("waist", "share of the density near the middle", "is gathered more at the middle", "is parted more at the middle"),
+        )
+    },
+    "half_pieces": ("count", "pieces above half of the darkness", "has more dark cores", "has fewer dark cores"),
+    "half_area": ("ratio", "area above half of the darkness to the mask's",
+                  "is darker throughout", "is dark in a smaller part"),
+    "half_symmetry": ("0–1", "point symmetry above half of the darkness",
+                      "has more point-symmetric dark cores", "has less point-symmetric dark cores"),
+    "unevenness": ("ratio", "variation of darkness to the contrast", "is more unevenly dark", "is more evenly dark"),
+    "grains_15": ("count", "grains of 15 % contrast inside", "is grainier", "is less grainy"),
+    "grains_25": ("count", "grains of 25 % contrast inside", "has more strong grains", "has fewer strong grains"),
+    "loose_grains_15": ("count", "grains of 15 % contrast loose about it",
+                        "has more loose grains about it", "has fewer loose grains about it"),
+    "loose_grains_25": ("count", "grains of 25 % contrast loose about it",
+                        "has more loose fragments about it", "has fewer loose fragments about it"),
+}  # fmt: skip
+
+DESCRIPTORS = tuple(
+    Descriptor(f"{mask}_{trait}", unit, meaning, high, low)
+    for mask in MASKS
+    for trait, (unit, meaning, high, low) in TRAITS.items()
+)
+NAMES = tuple(descriptor.name for descriptor in DESCRIPTORS)
+
+
+def morphology(image_B3HW: np.ndarray, *, processes: int = 1) -> Described:
+    """The shape descriptors of uint8 patches (at 0.25 µm/px, the figure at the centre, at least 64 px).
+
+    A mask without chromatin near the centre has no shape: its descriptors are nan and the patch's reason says which
+    mask it was. The numbers of a patch do not depend on its neighbours in the batch.
+
+    Raises ValueError for a picture of another kind or size.
+    """
+    chunks = [image_B3HW[start : start + CHUNK] for start in range(0, len(image_B3HW), CHUNK)]
+    if processes > 1 and len(chunks) > 1:
+        with ProcessPoolExecutor(processes) as pool:
+            done = list(pool.map(_chunk, chunks))
+    else:
+        done = [_chunk(chunk) for chunk in chunks]
+    value = np.concatenate([value for value, _ in done]) if done else np.empty((0, len(NAMES)), np.float32)
+    return Described(NAMES, value, tuple(reason for _, reasons in done for reason in reasons))
+
+
+def _chunk(image_B3HW: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    value = np.empty((len(image_B3HW), len(NAMES)), np.float32)
+    absent: list[list[str]] = [[] for _ in image_B3HW]
+    column = 0
+    for mask, channel_BHW in channels(np.asarray(image_B3HW)).items():
+        found = chromatin(channel_BHW)
+        measured = (
+            sizes(found) | outlines(found) | thickness(found) | symmetries(found) | half_dark(found) | grain(found)
+        )
+        for trait in TRAITS:
+            value[:, column] = np.where(found.empty_B, np.nan, measured[trait])
+            column += 1
+        for patch in np.flatnonzero(found.empty_B):
+            absent[patch].append(mask)
+    return value, [f"no chromatin near the centre in the mask {_listed(masks)}" if masks else "" for masks in absent]
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+features.add("morphology")(
+    Feature(
+        title="Shape of the chromatin",
+        meaning="three chromatin masks (Otsu in two red-like channels and in haematoxylin) and their shapes",
+        needs_px=PX,
+        mpp_um=MPP_UM,
+        masks={mask: f"{made_of}, smoothed by {sigma:g} px" for mask, (made_of, sigma) in MASKS.items()},
+        descriptors=DESCRIPTORS,
+        describe=morphology,
+    )
+)

@@ -1,0 +1,254 @@
+"""Shape descriptors against closed forms, brute force and scikit-image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from skimage import filters, measure
+from skimage import morphology as shapes
+
+from mitotype.features import features
+from mitotype.features.masks import CENTRE, COLUMN, DISC, PX, ROW, axes, centre, channels, chromatin, otsu, pieces
+from mitotype.features.morphology import CHUNK, NAMES, morphology
+from mitotype.features.outline import (
+    border,
+    euler,
+    hu_moments,
+    hull,
+    mosaic,
+    outlines,
+    perimeter,
+    sizes,
+    swept,
+    thickness,
+    tiled,
+)
+from mitotype.features.points import between, points
+from mitotype.features.symmetry import point_symmetry, symmetries
+
+
+def blobs(count: int = 6, seed: int = 0) -> np.ndarray:
+    """Random smooth masks with several pieces and holes."""
+    noise = np.random.default_rng(seed).normal(size=(count, PX, PX))
+    smooth = ndimage.gaussian_filter(noise, (0, 3, 3))
+    mask = smooth > np.quantile(smooth, 0.8)
+    mask[:, :2], mask[:, -2:], mask[:, :, :2], mask[:, :, -2:] = False, False, False, False
+    return mask
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    return (ROW - row) ** 2 + (COLUMN - column) ** 2 <= radius**2
+
+
+def picture(mask_HW: np.ndarray) -> np.ndarray:
+    """A dark violet figure on pink, as `image_3HW` of 128 px with the 64-px mask at its centre."""
+    image = np.empty((3, 128, 128), np.uint8)
+    image[:] = np.array([225, 170, 205], np.uint8)[:, None, None]
+    image[:, 32:96, 32:96][:, mask_HW] = np.array([60, 35, 110], np.uint8)[:, None]
+    return image
+
+
+def measured(mask_HW: np.ndarray) -> dict[str, float]:
+    described = morphology(picture(mask_HW)[None])
+    return dict(zip(described.names, described.value_BD[0].tolist(), strict=True))
+
+
+def test_otsu_is_scikit_images() -> None:
+    rng = np.random.default_rng(0)
+    values = np.stack([np.r_[rng.normal(0, 1, 3000), rng.normal(at, 1, 600)] for at in (4, 6, 9)])
+    for value, ours in zip(values, otsu(values), strict=True):
+        theirs = filters.threshold_otsu(value, nbins=64)
+        assert abs(ours - theirs) <= 1.01 * np.ptp(value) / 64  # one bin: they answer with its middle, we with its end
+
+
+def test_pieces_are_regionprops() -> None:
+    mask = blobs()
+    found = pieces(mask)
+    label = 1
+    for patch, one in enumerate(mask):
+        for region in sorted(measure.regionprops(measure.label(one, connectivity=2)), key=lambda region: region.label):
+            major, minor, _ = axes(found.var_row_L[label], found.var_column_L[label], found.cov_L[label])
+            assert found.patch_L[label] == patch
+            assert found.area_L[label] == region.area
+            assert (found.row_L[label], found.column_L[label]) == pytest.approx(region.centroid)
+            # scikit-image takes a pixel for a point; here it is a square, of second moment 1/12
+            assert 4 * np.sqrt(major - 1 / 12) == pytest.approx(region.axis_major_length)
+            assert 4 * np.sqrt(max(minor - 1 / 12, 0)) == pytest.approx(region.axis_minor_length, abs=1e-4)
+            label += 1
+    assert label == len(found.area_L)
+
+
+def test_outline_is_scikit_images() -> None:
+    mask = blobs()
+    hull_area, _, longest, _ = hull(border(mask))
+    moments = np.stack(hu_moments(points(mask)), axis=1)
+    for index, one in enumerate(mask):
+        assert perimeter(border(mask))[index] == pytest.approx(measure.perimeter(one))
+        assert euler(mask)[index] == measure.euler_number(one, connectivity=2)
+        central = measure.moments_central(one.astype(float))
+        assert moments[index] == pytest.approx(measure.moments_hu(measure.moments_normalized(central))[:4])
+        row, column = np.nonzero(one)
+        corners = np.concatenate([np.stack([row + y, column + x], 1) for y in (-0.5, 0.5) for x in (-0.5, 0.5)])
+        assert hull_area[index] == pytest.approx(ConvexHull(corners).volume, rel=0.03)
+        apart = np.hypot(row[:, None] - row, column[:, None] - column).max()
+        assert apart - 0.5 <= longest[index] <= apart + 1.5  # from corner to corner of the pixels
+
+
+def test_hull_of_a_rectangle_is_exact() -> None:
+    mask = np.zeros((2, PX, PX), bool)
+    mask[0, 10:20, 5:35] = True
+    area, length, longest, narrowest = hull(border(mask))
+    assert (area[0], length[0], narrowest[0]) == pytest.approx((300, 80, 10))
+    assert longest[0] == pytest.approx(np.hypot(10, 30), rel=0.01)
+    assert area[1] == 0
+
+
+def test_sweeping_is_binary_morphology() -> None:
+    mask = blobs()
+    for px in (2, 3):
+        reach = np.arange(-px, px + 1)
+        foot = reach[:, None] ** 2 + reach**2 <= (px + 0.3) ** 2
+        for index, one in enumerate(mask):
+            grown = ndimage.binary_dilation(one, foot)
+            assert (swept(mask, px, grow=True)[index] == grown).all()
+            assert (swept(mask, px, grow=False)[index] == ndimage.binary_erosion(one, foot, border_value=1)).all()
+
+
+def test_tiles_come_back_from_a_mosaic_and_do_not_touch() -> None:
+    mask = blobs(5)
+    assert (tiled(mosaic(mask), 5) == mask).all()
+    full = np.ones((5, PX, PX), bool)
+    together = tiled(shapes.skeletonize(mosaic(full)), 5)
+    assert all((one == together[0]).all() for one in together)
+
+
+def test_point_symmetry_is_the_overlap_with_the_turned_mask() -> None:
+    mask = blobs()
+    row, column = points(mask).centroid(CENTRE)
+    symmetry = point_symmetry(mask, points(mask))
+    for index, one in enumerate(mask):
+        at_row, at_column = 2 * row[index] - ROW, 2 * column[index] - COLUMN
+        turned = ndimage.map_coordinates(one.astype(float), [at_row, at_column], order=1)
+        assert symmetry[index] == pytest.approx((one * turned).sum() / one.sum(), rel=1e-4)
+
+
+def test_bilinear_values() -> None:
+    image = np.random.default_rng(0).random((2, PX, PX)).astype(np.float32)
+    row, column = np.random.default_rng(1).uniform(-3, PX + 2, (2, 500))
+    theirs = [ndimage.map_coordinates(one, [row, column], order=1, mode="grid-constant") for one in image]
+    for patch in (0, 1):
+        assert between(image, np.full(500, patch), row, column) == pytest.approx(theirs[patch], abs=1e-5)
+
+
+def test_chromatin_keeps_what_is_near_and_large() -> None:
+    channel = np.zeros((1, PX, PX), np.float32)
+    channel[0] += disc(31.5, 31.5, 6) + disc(31.5, 45, 3) + disc(4, 4, 4)
+    channel[0, 40, 40] = 1  # noise
+    found = chromatin(channel)
+    assert found.kept_BHW[0, 31, 31] and found.kept_BHW[0, 31, 45]
+    assert not found.kept_BHW[0, 4, 4] and not found.kept_BHW[0, 40, 40]
+    assert (found.main_BHW[0] == (disc(31.5, 31.5, 6))).all()
+    told = sizes(found)
+    assert told["pieces"] == 2
+    assert told["satellites"] == 1 and told["satellite_share"] == pytest.approx(
+        disc(31.5, 45, 3).sum() / found.kept_BHW.sum()
+    )
+    assert told["off_centre"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_disc_has_the_shape_of_a_disc() -> None:
+    channel = disc(31.5, 31.5, 10)[None].astype(np.float32)
+    found = chromatin(channel)
+    told = {
+        key: float(value[0]) for part in (sizes, outlines, thickness, symmetries) for key, value in part(found).items()
+    }
+    assert told["area"] == pytest.approx(np.pi * 2.5**2, rel=0.02)
+    assert told["symmetry"] == pytest.approx(1) and told["mirror"] == pytest.approx(1, abs=0.02)
+    assert told["solidity"] > 0.92 and told["eccentricity"] < 0.1 and told["circularity"] > 0.9
+    assert told["euler"] == 1 and told["holes"] == 0 and told["satellites"] == 0 and told["scatter"] == 0
+    assert told["thickest"] == pytest.approx(5, rel=0.1) and told["longest"] == pytest.approx(5.25, abs=0.1)
+    assert told["width_to_length"] == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(("arms", "wave"), [(2, "wave2"), (3, "wave3"), (4, "wave4")])
+def test_waves_count_the_arms(arms: int, wave: str) -> None:
+    angle = np.arange(arms) * 2 * np.pi / arms + 0.3
+    mask = np.logical_or.reduce([disc(31.5 + 11 * np.sin(a), 31.5 + 11 * np.cos(a), 4) for a in angle])
+    told = measured(mask)
+    shares = {f"wave{m}": told[f"red_wave{m}"] for m in (1, 2, 3, 4)}
+    assert max(shares, key=lambda name: shares[name]) == wave
+    assert (told["red_symmetry"] > 0.9) == (arms % 2 == 0)
+    assert told["red_mirror"] > 0.9
+    assert told["red_pieces"] == arms
+
+
+def test_a_lopsided_figure_is_less_symmetric() -> None:
+    even, lone = disc(31.5, 22, 5) | disc(31.5, 41, 5), disc(31.5, 22, 5) | disc(31.5, 41, 2.5)
+    assert measured(even)["haem_symmetry"] > measured(lone)["haem_symmetry"] + 0.1
+    assert measured(even)["haem_wave1"] < measured(lone)["haem_wave1"]
+
+
+def test_a_turned_picture_has_the_same_shape() -> None:
+    mask = blobs(1, seed=4)[0] & DISC
+    plain, turned = measured(mask), measured(np.rot90(mask))
+    loose = {name for name in NAMES if "skeleton" in name or "ends" in name or "branchings" in name or "thick" in name}
+    for name in set(NAMES) - loose:  # thinning takes one side first
+        assert turned[name] == pytest.approx(plain[name], rel=0.02, abs=0.02), name
+
+
+def test_a_patch_does_not_depend_on_its_batch() -> None:
+    images = np.stack([picture(mask) for mask in blobs(5)])
+    alone = np.concatenate([morphology(images[i : i + 1]).value_BD for i in range(5)])
+    assert morphology(images).value_BD == pytest.approx(alone, rel=1e-4, abs=1e-5, nan_ok=True)
+
+
+def test_processes_give_the_same_numbers() -> None:
+    images = np.stack([picture(mask) for mask in blobs(3)])[np.arange(CHUNK + 3) % 3]
+    one, two = morphology(images), morphology(images, processes=2)
+    assert np.array_equal(one.value_BD, two.value_BD, equal_nan=True) and one.reason_B == two.reason_B
+
+
+def test_nothing_to_see_is_nan_with_its_reason() -> None:
+    blank = np.full((1, 3, 64, 64), 220, np.uint8)
+    black = np.zeros((1, 3, 64, 64), np.uint8)
+    for image in (blank, black):
+        described = morphology(image)
+        assert np.isnan(described.value_BD).all()
+        assert "red, fine, haem" in described.reason_B[0]
+    whole = morphology(picture(disc(31.5, 31.5, 8))[None])
+    assert whole.reason_B == ("",) and np.isfinite(whole.value_BD).all()
+    assert morphology(np.empty((0, 3, 64, 64), np.uint8)).value_BD.shape == (0, len(NAMES))
+
+
+def test_black_padding_is_no_chromatin() -> None:
+    image = picture(disc(31.5, 31.5, 8))
+    padded = image.copy()
+    padded[:, :36] = 0
+    assert morphology(padded[None]).value_BD == pytest.approx(morphology(image[None]).value_BD, rel=0.02, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 3, 63, 64), (1, 1, 64, 64)])
+def test_other_pictures_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        morphology(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="uint8"):
+        morphology(np.zeros((1, 3, 64, 64), np.float32))
+
+
+def test_the_centre_is_cut_as_the_patches_are() -> None:
+    image = np.zeros((1, 3, 130, 128), np.uint8)
+    image[0, :, 65, 64] = 255
+    assert centre(image)[0, 0, PX // 2, PX // 2] == 255
+    assert set(channels(image)) == {"red", "fine", "haem"}
+
+
+def test_facts() -> None:
+    feature = features.get("morphology")
+    assert feature.names == NAMES and len(set(NAMES)) == len(NAMES)
+    for descriptor in feature.descriptors:
+        assert descriptor.mask in feature.masks and descriptor.trait in feature.traits
+        assert all((descriptor.unit, descriptor.meaning, descriptor.high, descriptor.low))
+        assert descriptor.high != descriptor.low and f"{descriptor.mask}_{descriptor.trait}" == descriptor.name
+    assert feature.describe(np.stack([picture(disc(31.5, 31.5, 8))])).frame().columns.tolist() == list(NAMES)
