@@ -20,18 +20,27 @@ def pages() -> dict[str, str]:
 
 
 def commands() -> str:
-    """The help of every command, at a width of 100 signs."""
+    """Every command with its example, arguments and options."""
     from typer.main import get_command
-    from typer.testing import CliRunner
 
     from mitotype.cli import app
 
-    runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})
     parts = ["# Commands", WRITTEN]
-    for name in ("", *get_command(app).commands):  # type: ignore[attr-defined]
-        said = runner.invoke(app, [*name.split(), "--help"], terminal_width=100).output
-        parts += [f"## mitotype {name}".strip(), f"```\n{said.strip()}\n```"]
-    return "\n\n".join(parts) + "\n"
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        says, _, example = (command.help or "").strip().partition("Example: ")
+        parts += [f"## mitotype {name}", " ".join(says.split()), f"```\n{example.strip()}\n```"]
+        lines = [
+            f"| `{_spelled(param)}` | {_cell(getattr(param, 'help', None) or '')} |"
+            for param in command.params
+            if param.name != "help"
+        ]
+        parts.append("| argument or option | meaning |\n|---|---|\n" + "\n".join(lines) if lines else "")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _spelled(param: Any) -> str:
+    """An argument by its name in capitals, an option by its longest spelling."""
+    return param.name.upper() if param.param_type_name == "argument" else max(param.opts, key=len)
 
 
 def shelf(noun: str) -> str:

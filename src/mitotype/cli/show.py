@@ -182,6 +182,8 @@ def facts_of(item: Any) -> dict[str, Any]:
         plain.pop("descriptors")
         plain["traits"] = facts.traits
         return {"says": plain.pop("meaning"), **plain}
+    if "sources" in plain:  # a dataset
+        plain["sources"] = [source.urls[0] for source in facts.sources]
     return {"says": facts.title, **plain}
 
 
