@@ -94,6 +94,11 @@ def _rows(evidence: Evidence) -> pd.DataFrame:
     return evidence.scores.joined(scores[["patch_id", "part"]].drop_duplicates())
 
 
+def _among(rows: pd.DataFrame, digests: set[str]) -> np.ndarray:
+    """Which rows show one of the pictures; a mask even where there is no row."""
+    return np.array([short(d) in digests for d in rows["digest"]], bool)
+
+
 def _case(rows: pd.DataFrame) -> pd.Series:
     """The case under its dataset's own name: the parts of one published dataset share their slides."""
     dataset = rows["dataset"].astype(str).str.replace(r"-(train|test)$", "", regex=True)
@@ -144,10 +149,10 @@ def fitted_on_test(evidence: Evidence) -> str | None:
     seen = set(evidence.decision.digests)
     rows = _rows(evidence)
     test = rows[rows["part"] != OUT_OF_FOLD]
-    mine = test[[short(d) in seen for d in test["digest"]]] if seen else test.head(0)
+    mine = test[_among(test, seen)]
     # A picture that was also trained on is told by M004; here only those that the decision saw without training.
     trained = {short(d) for d in rows.loc[rows["part"] == OUT_OF_FOLD, "digest"]}
-    mine = mine[[short(d) not in trained for d in mine["digest"]]]
+    mine = mine[~_among(mine, trained)]
     if len(mine):
         return (
             f"The decision was fitted on {len(mine)} pictures of a test set; the first: '{mine.iloc[0]['patch_id']}'."

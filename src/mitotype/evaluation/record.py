@@ -11,6 +11,7 @@ from mitotype.core.files import plain
 from mitotype.evaluation.checks import Finding
 from mitotype.evaluation.experts import Experts
 from mitotype.evaluation.interval import Interval
+from mitotype.evaluation.published import published
 from mitotype.scores.decision import Decision
 from mitotype.scores.ensemble import Combine
 
@@ -170,7 +171,11 @@ class Evaluation:
                     "views": list(self.views),
                     "decision": decision,
                 },
-                "entries": [_fields(entry) | {"name": entry.name} for entry in self.entries],
+                "entries": [
+                    _fields(entry)
+                    | {"name": entry.name, "published": published(entry.dataset, entry.part, entry.all_files.patches)}
+                    for entry in self.entries
+                ],
                 "checks": [finding.to_dict() for finding in self.findings],
                 "notes": list(self.notes),
             }

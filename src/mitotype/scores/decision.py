@@ -55,7 +55,7 @@ class Decision:
 
     def _refuse_seen(self, rows: pd.DataFrame) -> None:
         seen = set(self.digests)
-        mine = rows[[short(d) in seen for d in rows["digest"]]]
+        mine = rows[np.array([short(d) in seen for d in rows["digest"]], bool)]
         if len(mine):
             raise Mistake(
                 f"The decision was fitted on {len(mine)} of these pictures; the first: '{mine.iloc[0].get('patch_id', '?')}'.",
