@@ -9,7 +9,7 @@ from mitotype.views.crop import Crop, centred, check_size
 from mitotype.views.fourier import target_rows
 from mitotype.views.reading import read, written
 from mitotype.views.view import Drawn, Framing, Pixel, Warp
-from mitotype.views.warp import as_float, resample
+from mitotype.views.warp import Room, as_float, resample
 
 
 def rows_of(drawn: Drawn, start: int, stop: int) -> Drawn:
@@ -36,6 +36,7 @@ class Augment:
         crops = [step.view for step in self.steps if isinstance(step.view, Crop)]
         self._crop_px = crops[0].px if crops else None
         self._bank_K3HW = bank_K3HW
+        self._room = Room()
         if bank_K3HW is not None:
             check_size(bank_K3HW, self.needs_px)
 
@@ -84,7 +85,7 @@ class Augment:
                 warps.append((step.view, _on(own, image_B3HW.device)))
             elif isinstance(step.view, Pixel):
                 pixels.append((step.view, own))
-        image_B3CC = resample(image_B3HW, warps, crop_px)
+        image_B3CC = resample(image_B3HW, warps, crop_px, self._room)
         for pixel, own in pixels:
             image_B3CC = self._met(pixel, image_B3CC, own)
         return image_B3CC.contiguous(memory_format=torch.channels_last)

@@ -26,11 +26,26 @@ class Bicubic(Warp):
 
 def as_float(image_B3HW: Tensor) -> Tensor:
     """float32 in [0, 1]; always a new, contiguous tensor. Bytes are divided by 255."""
-    new = image_B3HW.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    return new.div_(255) if image_B3HW.dtype == torch.uint8 else new
+    if image_B3HW.dtype == torch.uint8:
+        return image_B3HW.contiguous().float().div_(255)
+    return image_B3HW.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
-def resample(image_B3HW: Tensor, warps: Sequence[tuple[Warp, Drawn]], crop_px: int) -> Tensor:
+class Room:
+    """One float32 array that is filled again and again: fresh memory of this size costs more than what is done in it."""
+
+    def __init__(self) -> None:
+        self._kept: Tensor | None = None
+
+    def numbers(self, image_B3HW: Tensor) -> Tensor:
+        """float32 of the same values, contiguous; good until the next call."""
+        whole = image_B3HW.contiguous()  # converting a part of a picture as it lies costs tenfold
+        if self._kept is None or self._kept.shape != whole.shape or self._kept.device != whole.device:
+            self._kept = torch.empty(whole.shape, device=whole.device)
+        return self._kept.copy_(whole)
+
+
+def resample(image_B3HW: Tensor, warps: Sequence[tuple[Warp, Drawn]], crop_px: int, room: Room | None = None) -> Tensor:
     """image_B3CC, float32 in [0, 1], new and contiguous: the picture after `warps`, in the order of the sentence.
 
     A point of the crop is led back through the warps, last one first, and read from the picture with bilinear (or
@@ -51,7 +66,7 @@ def resample(image_B3HW: Tensor, warps: Sequence[tuple[Warp, Drawn]], crop_px: i
 
     rows, y_centre = _read(image_B3HW.shape[2], crop_px, radius_px)
     columns, x_centre = _read(image_B3HW.shape[3], crop_px, radius_px)
-    region = image_B3HW[:, :, rows, columns].float()
+    region = (room or Room()).numbers(image_B3HW[:, :, rows, columns])
     height, width = region.shape[2:]
     # grid_sample's own coordinates (align_corners=False): pixel i of n lies at (2 i + 1) / n - 1
     grid_BCC2 = torch.empty(len(region), crop_px, crop_px, 2, device=region.device)
