@@ -69,6 +69,12 @@ def test_csv_cells_that_a_spreadsheet_would_run_are_quoted(tmp_path: Path) -> No
     assert (tmp_path / "a.csv").read_text() == "path,x\n'=cmd(),-1.0\na,2.0\n"
 
 
+def test_quoted_cells_come_back_as_they_were(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"votes": ["-AN", "A-N", "'quoted'"], "x": [-1.0, 2.0, 3.0]})
+    files.write_table(tmp_path / "a.csv", rows)
+    assert files.read_table(tmp_path / "a.csv")["votes"].tolist() == rows["votes"].tolist()
+
+
 def test_windows_csv_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("\ufeffpath,label\r\na.png,1\r\n".encode())
     rows = files.read_table(tmp_path / "a.csv")

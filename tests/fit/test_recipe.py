@@ -56,6 +56,11 @@ def test_all_mistakes_are_told_together(tiny: Recipe) -> None:
         assert word in str(told.value)
 
 
+def test_training_and_test_must_see_one_size(tiny: Recipe) -> None:
+    with pytest.raises(Mistake, match="frame gives 64 px and augment 56 px"):
+        recipes.with_settings(tiny, ["augment=d4 | crop(56)"]).check()
+
+
 def test_an_unknown_field_of_a_stored_recipe_is_not_dropped(tiny: Recipe) -> None:
     with pytest.raises(Mistake, match="dropout_head"):
         recipes.from_plain({**tiny.plain(), "dropout_head": 0.1})

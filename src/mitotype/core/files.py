@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # signs with which a spreadsheet begins to reckon
+
+
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block ends well it takes the name, otherwise it is gone.
@@ -111,9 +114,17 @@ def escaped(rows: pd.DataFrame) -> pd.DataFrame:
     for column in rows.columns:
         if not (rows[column].dtype == object or str(rows[column].dtype).startswith(("str", "string"))):
             continue
-        rows[column] = [
-            f"'{v}" if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t", "\r") else v for v in rows[column]
-        ]
+        rows[column] = [f"'{v}" if isinstance(v, str) and v[:1] in FORMULA else v for v in rows[column]]
+    return rows
+
+
+def _unescaped(rows: pd.DataFrame) -> pd.DataFrame:
+    """Take off the apostrophes that `escaped` put before formulas."""
+    for column in rows.columns:
+        if any(isinstance(v, str) and v[:1] == "'" and v[1:2] in FORMULA for v in rows[column]):
+            rows[column] = [
+                v[1:] if isinstance(v, str) and v[:1] == "'" and v[1:2] in FORMULA else v for v in rows[column]
+            ]
     return rows
 
 
@@ -126,7 +137,7 @@ def read_table(path: Path, *, what: str = "table") -> pd.DataFrame:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, encoding="utf-8-sig")
+        return _unescaped(pd.read_csv(path, encoding="utf-8-sig"))
     except Exception as error:
         raise Mistake(
             f"The {what} '{path}' cannot be read: {str(error).splitlines()[0]}.",

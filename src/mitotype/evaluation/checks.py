@@ -83,7 +83,11 @@ def settle(findings: tuple[Finding, ...]) -> None:
     for finding in findings:
         if finding.text and finding.severity == LEAK:
             trouble.add(
-                Mistake(finding.text, code=finding.code, fix=f"why and how to mend it: docs/checks/{finding.code}.md")
+                Mistake(
+                    finding.text,
+                    code=finding.code,
+                    fix=f"why, and how to mend it: {finding.code} in docs/reference/checks.md",
+                )
             )
     trouble.settle()
 

@@ -90,11 +90,25 @@ class Recipe:
             lambda: views_at_test(self.views),
             lambda: Objective(self.objective),
             lambda: samplers.read(self.sampler),
+            self._check_sizes,
             self._check_numbers,
         ):
             with trouble.note():
                 build()
         trouble.settle()
+
+    def _check_sizes(self) -> None:
+        """Training and test see pictures of one size; sentences that are none have been told already."""
+        from mitotype.core.words import PATCH_PX
+        from mitotype.views import Augment, Frame
+
+        try:
+            framed, augmented = Frame(self.frame).output_px(PATCH_PX), Augment(self.augment).output_px(PATCH_PX)
+        except Mistake:
+            return
+        if framed != augmented:
+            what = f"frame gives {framed} px and augment {augmented} px."
+            raise Mistake(what, fix="let both end with the same crop")
 
     def _check_numbers(self) -> None:
         trouble = Collector()
