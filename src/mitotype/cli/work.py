@@ -198,7 +198,7 @@ def _opening(folder: Path, what: str, cohort: Cohort, scores: Scores) -> None:
     """Write the opening of a test set into the ledger of the folder that keeps the rows."""
     line = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "what": what,
+        "what": Path(what).name,
         "dataset": cohort.name,
         "patches": len(cohort),
         "digest": files.digest_of(*sorted(scores.patches["digest"]))[:16],
@@ -229,7 +229,8 @@ def _held_out(folder: Path) -> tuple[str, ...]:
 
 
 def _command() -> str:
-    return "mitotype " + " ".join(sys.argv[1:])
+    """The command as it was typed, with names for paths: a report tells nobody where its folders lie."""
+    return "mitotype " + " ".join(Path(word).name if "/" in word else word for word in sys.argv[1:])
 
 
 def _next_free(parent: Path, name: str) -> Path:

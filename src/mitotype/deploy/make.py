@@ -22,8 +22,9 @@ def bundle(run: Path, out: Path, *, name: str, notes: str = "") -> Path:
     if strange:
         strange = {**strange, "lines": {member: line for member, line in strange["lines"].items() if member in names}}
     ledger = run / "openings.jsonl"
+    where = [Path(place).name for place in told["data"]["where"]]
     more = {
-        "run": told,
+        "run": {**told, "data": {**told["data"], "where": where}},
         "test": _kept(run / "evaluation.json"),
         "out_of_fold": _kept(run / "evaluation-out-of-fold.json"),
         "openings": [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
