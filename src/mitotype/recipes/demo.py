@@ -1,4 +1,4 @@
-"""The demo's recipe: a tiny net on a synthetic cohort, in about a minute on two cores."""
+"""The demo's recipe: a tiny net on a synthetic cohort, in about two minutes on two cores."""
 
 from mitotype.fit.recipe import Recipe
 from mitotype.recipes import recipes
@@ -8,7 +8,7 @@ from mitotype.recipes import recipes
 def demo() -> Recipe:
     """A small net on the synthetic cohort, three folds by case.
 
-    Command: mitotype demo. Cost: about a minute on two cores. It shows the road, not a result.
+    Command: mitotype demo. Cost: about two minutes on two cores. It shows the road, not a result.
     """
     return Recipe(
         name="demo",
@@ -18,7 +18,7 @@ def demo() -> Recipe:
         views="identity",
         objective="soft_bce",
         sampler="class_balanced",
-        epochs=24,
+        epochs=40,
         batch=32,
         optimiser="muon",
         lr=2e-3,
