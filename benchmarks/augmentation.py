@@ -9,7 +9,6 @@ operations three quarters of the pixels. Repeats of both are interleaved, and th
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 from torchvision.transforms import v2
 
+from machine import machine
 from mitotype.core import files, pictures, seeds
 from mitotype.views import Augment
 
@@ -100,19 +99,6 @@ def compare(name: str, sentence: str, image_B3HW: Tensor, repeats: int) -> dict[
     ms, other_ms = statistics.median(ours), statistics.median(theirs)
     return {"name": name, "sentence": augment.sentence, "ms_per_patch": ms, "torchvision_ms_per_patch": other_ms,
             "ratio": other_ms / ms}  # fmt: skip
-
-
-def machine() -> dict[str, Any]:
-    told = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in told.read_text().splitlines() if line.startswith("model name")] \
-        if told.is_file() else []  # fmt: skip
-    return {
-        "cpu": names[0] if names else platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-    }
 
 
 def main() -> None:

@@ -60,38 +60,41 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def epochs() -> Callable[[dict[str, Any]], None]:
-    """A listener for training: a moving line on a terminal, one line per LOG_EVERY_S seconds and per finished member elsewhere."""
-    last_s = 0.0
+    """A listener for training: says which member is in which epoch."""
+    say = _moving_line()
 
     def told(line: dict[str, Any]) -> None:
-        nonlocal last_s
-        whole = line["epoch"] == line["epochs"]
         where = f"member {line['job']} of {line['jobs']} ({line['member']})"
         text = f"{where}: epoch {line['epoch']} of {line['epochs']}, loss {line['loss']:.4f}"
-        if sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="\n" if whole else "", file=sys.stderr, flush=True)
-        elif whole or time.monotonic() - last_s >= LOG_EVERY_S:
-            print(text, file=sys.stderr)
-            last_s = time.monotonic()
+        say(text, line["epoch"] == line["epochs"])
 
     return told
 
 
 def downloads() -> Callable[[str, int, int | None], None]:
-    """A listener for downloads: a moving line on a terminal, a line per LOG_EVERY_S seconds and per finished file elsewhere."""
-    last_s = 0.0
+    """A listener for downloads: says how much of which file has come."""
+    say = _moving_line()
 
     def told(name: str, done: int, total: int | None) -> None:
+        say(f"{name}: {done / 2**20:.1f} MB" + (f" of {total / 2**20:.1f} MB" if total else ""), done == total)
+
+    return told
+
+
+def _moving_line() -> Callable[[str, bool], None]:
+    """Say a text and whether it ends a piece of work: a moving line on a terminal, elsewhere a line every LOG_EVERY_S
+    seconds and at each end."""
+    last_s = 0.0
+
+    def say(text: str, whole: bool) -> None:
         nonlocal last_s
-        whole = done == total
-        text = f"{name}: {done / 2**20:.1f} MB" + (f" of {total / 2**20:.1f} MB" if total else "")
         if sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="\n" if whole else "", file=sys.stderr, flush=True)
         elif whole or time.monotonic() - last_s >= LOG_EVERY_S:
             print(text, file=sys.stderr)
             last_s = time.monotonic()
 
-    return told
+    return say
 
 
 def as_json(value: Any) -> None:
