@@ -48,10 +48,10 @@ def bare_seconds(scorer: Scorer, paths: list[Path]) -> float:
         pictures.read(path)
     px = scorer.needs_px
     with torch.inference_mode():
-        for member in scorer.members:
+        for team in scorer.teams:
             image = torch.rand(BATCH, 3, px, px).contiguous(memory_format=torch.channels_last)
             for _ in range(len(paths) // BATCH):
-                member.classifier(image)
+                team.classifier(image)
     return time.perf_counter() - start
 
 
@@ -71,7 +71,7 @@ def measure(scorer: Scorer, paths: list[Path], rounds: int) -> dict[str, Any]:
         bare.append(bare_seconds(scorer, paths))
     ours_s, bare_s = statistics.median(ours), statistics.median(bare)
     return {
-        "pictures": len(paths), "members": len(scorer.members), "net": scorer.members[0].classifier.architecture.backbone,
+        "pictures": len(paths), "members": len(scorer.members), "net": scorer.teams[0].classifier.architecture.backbone,
         "views": scorer.views, "classify_patches_per_s": len(paths) / ours_s, "bare_patches_per_s": len(paths) / bare_s,
         "ratio": bare_s / ours_s,
     }  # fmt: skip

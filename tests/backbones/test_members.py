@@ -11,7 +11,7 @@ import torch
 
 from mitotype.backbones import members
 from mitotype.backbones.classifier import Architecture, Classifier, build
-from mitotype.backbones.predict import predict
+from mitotype.backbones.predict import Way, predict
 from mitotype.core.mistakes import Mistake
 
 
@@ -68,7 +68,7 @@ def test_prediction_is_in_order_and_per_view() -> None:
     image_N3HW = np.random.default_rng(0).integers(0, 256, (5, 3, 64, 64), dtype=np.uint8)
     told: list[int] = []
     views = [("identity", lambda x: x), ("dark", lambda x: x * 0.5)]
-    said = predict(net, image_N3HW, lambda x: x.float() / 255, views, batch=2, done=told.append)
+    said = predict(net, image_N3HW, lambda x: x.float() / 255, views, Way(batch=2, done=told.append))
     with torch.inference_mode():
         expected = net(torch.from_numpy(image_N3HW).float() / 255 * 0.5).logit_B.numpy()
     np.testing.assert_allclose(said.logit["dark"], expected, rtol=1e-4, atol=1e-6)

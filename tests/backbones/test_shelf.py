@@ -13,14 +13,6 @@ NAMES = backbones.names()
 SMALL = [name for name in NAMES if backbones.get(name).facts.params_m < 10]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_parameters_are_those_of_the_facts(name: str) -> None:
-    backbone = backbones.get(name)
-    with torch.device("meta"):
-        trunk = backbone.build(backbone.facts, backbone.facts.size_px, {})
-    assert sum(p.numel() for p in trunk.parameters()) / 1e6 == pytest.approx(backbone.facts.params_m, rel=5e-3)
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_outputs_have_the_stated_width(name: str) -> None:
     facts = backbones.get(name).facts

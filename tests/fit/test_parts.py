@@ -11,9 +11,9 @@ import torch
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.core.mistakes import Mistake
 from mitotype.core.seeds import torch_generator
-from mitotype.fit import loop, mixing, samplers
+from mitotype.fit import mixing, samplers, schedule
 from mitotype.fit.average import Average
-from mitotype.fit.recipe import Recipe
+from mitotype.fit.muon import Muon, orthogonal
 
 
 def pool(atypical: int, normal: int) -> samplers.Pool:
@@ -59,7 +59,7 @@ def test_mixup_shares_follow_the_folded_beta() -> None:
 
 def test_mixing_is_linear_and_keeps_the_unknown() -> None:
     value = torch.tensor([[1.0, float("nan")], [3.0, 5.0]])
-    mixed = mixing.mix(value, torch.tensor([1, 0]), torch.tensor([0.75, 0.5]))
+    mixed = mixing.mix(value, value[[1, 0]], torch.tensor([0.75, 0.5]))
     assert mixed[0, 0] == 1.5
     assert mixed[1, 0] == 2.0
     assert mixed[:, 1].isnan().all()
@@ -72,10 +72,10 @@ def test_the_average_is_the_stated_one() -> None:
     for step in range(30):
         with torch.no_grad():
             net.head.bias.add_(1.0)
-        average.update(net)
+        average.update()
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * net.head.bias.detach()
-    torch.testing.assert_close(average.model().head.bias, expected)
+    torch.testing.assert_close(average.into(net).head.bias, expected)
 
 
 def test_no_average_keeps_the_last_weights() -> None:
@@ -83,15 +83,59 @@ def test_no_average_keeps_the_last_weights() -> None:
     average = Average(net, 0.0)
     with torch.no_grad():
         net.head.bias.add_(1.0)
-    average.update(net)
-    assert torch.equal(average.model().head.bias, net.head.bias)
+    last = net.head.bias.detach().clone()
+    average.update()
+    assert torch.equal(average.into(net).head.bias, last)
+
+
+def shares(text: str, held_out: list[float] | None = None, step: int | None = None) -> list[float]:
+    steps = range(50) if step is None else [step]
+    return [schedule.read(text).share(schedule.Place(n, 5, 10, 2.0, held_out or [])) for n in steps]
 
 
 def test_learning_rate_warms_up_and_ends_at_nothing() -> None:
-    recipe = Recipe(name="r", backbone="resnet10", size_px=64, epochs=10, warmup_epochs=2.0)
-    rates = [loop.rate(recipe, step, 5) for step in range(50)]
+    rates = shares("cosine")
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert max(rates) == pytest.approx(1.0)
     assert rates[30] == pytest.approx(0.5)
     assert rates[-1] < 0.01
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert shares("constant")[10:] == [1.0] * 40
+
+
+def test_the_plateau_is_torchs() -> None:
+    scores = [0.5, 0.6, 0.6, 0.59, 0.58, 0.6, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7]
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, "max", factor=0.5, patience=3, min_lr=0.002)
+    for done, score in enumerate(scores, 1):
+        theirs.step(score)
+        assert shares("plateau(0.5, 3)", scores[:done], 49) == [optimiser.param_groups[0]["lr"]]
+
+
+@pytest.mark.parametrize("text", ["steps", "cosine(3)", "plateau(0.5, -1)", "plateau(factor=2)", ""])
+def test_schedules_that_are_none(text: str) -> None:
+    with pytest.raises(Mistake):
+        schedule.read(text)
+
+
+def test_muon_is_torchs_where_both_multiply_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(s)) for s in ((8, 30), (30, 8), (8, 30))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    mine = Muon(ours, lr=0.02, weight_decay=0.05, dtype=torch.bfloat16)
+    reference = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.05)
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        mine.step()
+        reference.step()
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_orthogonal_matrices_have_singular_values_near_one() -> None:
+    made = orthogonal(torch.randn(3, 20, 60, generator=torch_generator(0, "test")), torch.float32)
+    values = torch.linalg.svdvals(made)
+    assert values.min() > 0.5 and values.max() < 1.4

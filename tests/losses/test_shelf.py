@@ -21,7 +21,7 @@ def said(name: str, size: float = 1.0) -> tuple[SimpleNamespace, Batch]:
     )
     known = {"sub_label": torch.softmax(torch.randn(6, 8), 1), "expert": torch.rand(6, 3), "teacher": torch.randn(6, 1)}
     known["descriptor"] = torch.randn(6, losses.get("descriptor")().outputs)
-    return outputs, Batch(torch.rand(6), known)
+    return outputs, Batch(torch.rand(6), known, torch.tensor([0, 0, 1, 1, 2, 2]))
 
 
 @pytest.mark.parametrize("name", losses.names())
@@ -64,6 +64,26 @@ def test_what_is_unknown_costs_nothing(name: str) -> None:
     assert loss_B[2] == 0
     loss_B.sum().backward()
     assert (outputs.extra[losses.get(name).head].grad[2] == 0).all()
+
+
+def test_contrast_is_the_stated_formula() -> None:
+    outputs, batch = said("contrast")
+    z = torch.nn.functional.normalize(outputs.extra["contrast"], dim=1)
+    near = (z @ z.T / 0.2).exp()
+    pairs = [(0, 1), (1, 0), (2, 3), (3, 2), (4, 5), (5, 4)]
+    expected = -torch.stack([(near[i, j] / (near[i].sum() - near[i, i])).log() for i, j in pairs]).mean()
+    torch.testing.assert_close(losses.get("contrast")()(outputs, batch), expected)
+
+
+def test_contrast_asks_for_two_draws() -> None:
+    outputs, batch = said("contrast")
+    with pytest.raises(Mistake, match="draws=2"):
+        losses.get("contrast")()(outputs, Batch(batch.target_B, batch.extra, torch.arange(6)))
+
+
+def test_which_terms_read_labels() -> None:
+    assert not Objective("contrast(0.2) + 0.5 * descriptor(219)").reads_labels
+    assert Objective("contrast + 0.1 * soft_bce").reads_labels
 
 
 def test_soft_bce_is_the_stated_formula() -> None:

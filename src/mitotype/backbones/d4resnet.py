@@ -47,7 +47,7 @@ class Block(nn.Module):
 
 
 class D4ResNet(nn.Module):
-    """`x_B3SS` → `(embedding_BD, None)`: stem (4 × 4, stride 2), stages of blocks, mean over positions and group elements."""
+    """`x_B3SS` → `embedding_BD`: stem (4 × 4, stride 2), stages of blocks, mean over positions and group elements."""
 
     def __init__(self, stem: int, widths: Sequence[int], blocks: Sequence[int], drop_path_rate: float = 0.0) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ class D4ResNet(nn.Module):
                 yield Block(inputs, width, halves=stage > 0 and place == 0, drop=drop * number / last)
                 inputs, number = width, number + 1
 
-    def forward(self, x_B3SS: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x_B3SS: Tensor) -> Tensor:
         x = functional.max_pool2d(functional.relu(self.stem_norm(self.stem(x_B3SS))), 2)
         x = self.blocks(x).float().mean((2, 3))
-        return x.view(len(x), ORDER, -1).mean(1), None
+        return x.view(len(x), ORDER, -1).mean(1)
 
 
 def _build(facts: Facts, size_px: int, options: Mapping[str, Any]) -> nn.Module:
@@ -81,10 +81,15 @@ for size, (stem, widths, counts, params_m) in SIZES.items():
         f"d4resnet-{size}",
         Facts(
             weights=None,
+            weights_file=None,
+            keys="own",
             offline_arch="d4resnet",
             arch_options={"stem": stem, "widths": widths, "blocks": counts},
+            grid_px=64,
             size_px=64,
             multiple_px=2 ** (len(widths) + 1),
+            resize_px=None,
+            interpolation="bilinear",
             patch_px=None,
             mean=HALF.mean,
             std=HALF.std,
@@ -92,8 +97,12 @@ for size, (stem, widths, counts, params_m) in SIZES.items():
             pooling={"mean": widths[-1]},
             default_pooling="mean",
             params_m=params_m,
+            blocks=0,
             mpp_um=(),
             lora_targets=None,
+            lora_modules=0,
+            precision="fp32",
+            example=None,
             licence="Apache-2.0 (architecture; no weights)",
             gated=False,
             commercial=True,

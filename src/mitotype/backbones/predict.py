@@ -1,4 +1,4 @@
-"""Predict: pictures → raw logits of one classifier, one per test view. Views and frame come as plain functions."""
+"""Predict: pictures → raw logits of the members of a team, one per test view. Views and frame come as plain functions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
-    from mitotype.backbones.classifier import Classifier
+    from mitotype.backbones.classifier import Classifier, Outputs
+    from mitotype.backbones.team import Team
 
 Picture = Callable[[Tensor], Tensor]
+Done = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,16 @@ class Prediction:
 
     logit: dict[str, np.ndarray]
     embedding_ND: np.ndarray
+
+
+@dataclass(frozen=True)
+class Way:
+    """How pictures are shown to a net: batch size, device, dtype of mixed precision, who is told of finished patches."""
+
+    batch: int = 64
+    device: str = "cpu"
+    dtype: torch.dtype | None = None
+    done: Done = lambda n: None
 
 
 def precision(device: str, wanted: str = "auto") -> torch.dtype | None:
@@ -40,32 +54,49 @@ def mixed(device: str, dtype: torch.dtype | None) -> torch.autocast | nullcontex
     return torch.autocast(device.split(":")[0], dtype) if dtype is not None else nullcontext()
 
 
-@torch.inference_mode()
 def predict(
     classifier: Classifier,
     image_N3HW: np.ndarray,
     frame: Picture,
     views: Sequence[tuple[str, Picture]],
-    *,
-    batch: int = 64,
-    device: str = "cpu",
-    dtype: torch.dtype | None = None,
-    done: Callable[[int], None] = lambda n: None,
+    way: Way = Way(),
 ) -> Prediction:
-    """Score N pictures under every view in evaluation mode. `done` is told how many patches each step finished."""
+    """Score N pictures under every view in evaluation mode."""
     classifier.eval()
-    logits: dict[str, list[Tensor]] = {name: [] for name, _ in views}
-    embeddings: list[Tensor] = []
-    for image_B3HW in _batches(image_N3HW, batch):
-        image_B3CC = frame(image_B3HW.to(device))
+    return _predict(lambda image_B3CC: [classifier(image_B3CC)], image_N3HW, frame, views, way)[0]
+
+
+def predict_team(
+    team: Team, image_N3HW: np.ndarray, frame: Picture, views: Sequence[tuple[str, Picture]], way: Way = Way()
+) -> list[Prediction]:
+    """The predictions of every member of a team, in the order of its names; what they share is reckoned once."""
+    team.classifier.eval()
+    return _predict(team.judge, image_N3HW, frame, views, way)
+
+
+@torch.inference_mode()
+def _predict(
+    judge: Callable[[Tensor], Iterable[Outputs]],
+    image_N3HW: np.ndarray,
+    frame: Picture,
+    views: Sequence[tuple[str, Picture]],
+    way: Way,
+) -> list[Prediction]:
+    logits: dict[tuple[int, str], list[Tensor]] = {}
+    embeddings: dict[int, list[Tensor]] = {}
+    for image_B3HW in _batches(image_N3HW, way.batch):
+        image_B3CC = frame(image_B3HW.to(way.device))
         for number, (name, view) in enumerate(views):
-            with mixed(device, dtype):
-                outputs = classifier(view(image_B3CC))
-            logits[name].append(outputs.logit_B.float().cpu())
-            if number == 0:
-                embeddings.append(outputs.embedding_BD.float().cpu())
-        done(len(image_B3HW))
-    return Prediction({name: torch.cat(rows).numpy() for name, rows in logits.items()}, torch.cat(embeddings).numpy())
+            with mixed(way.device, way.dtype):
+                for member, outputs in enumerate(judge(view(image_B3CC))):
+                    logits.setdefault((member, name), []).append(outputs.logit_B.float().cpu())
+                    if number == 0:
+                        embeddings.setdefault(member, []).append(outputs.embedding_BD.float().cpu())
+        way.done(len(image_B3HW))
+    return [
+        Prediction({name: torch.cat(logits[member, name]).numpy() for name, _ in views}, torch.cat(rows).numpy())
+        for member, rows in embeddings.items()
+    ]
 
 
 def _batches(image_N3HW: np.ndarray, batch: int) -> Iterator[Tensor]:

@@ -18,7 +18,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-SEVERAL = ("--data", "--on", "--hold-out", "--set")  # options that take several words: --data A B
+# options that take several words: --data A B
+SEVERAL = ("--data", "--on", "--hold-out", "--set", "--test", "--backbones", "--adapt", "--init-from")
 
 Data = Annotated[list[str], typer.Option("--data", help="folder or csv of patches, or NAME=PATH; several are joined")]
 HoldOut = Annotated[
@@ -156,6 +157,54 @@ def compare(
 
 
 @app.command()
+def benchmark(
+    out: Annotated[Path, typer.Option("--out", help="folder of the benchmark; one that was stopped goes on")],
+    data: Data = [],  # noqa: B006
+    test: Annotated[
+        list[str] | None, typer.Option("--test", help="test data; default: the test parts of --data")
+    ] = None,
+    hold_out: HoldOut = None,
+    backbones: Annotated[
+        list[str] | None, typer.Option("--backbones", help="nets and features; default: the nets of the study")
+    ] = None,
+    adapt: Annotated[
+        list[str] | None, typer.Option("--adapt", help='what is trained: probe "lora(8, 16)" "prompts(8)" full')
+    ] = None,
+    setting: Set = None,
+    init_from: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--init-from", help="base weights: published, a run of our own, or BACKBONE=PATH (file or folder)"
+        ),
+    ] = None,
+    like: Annotated[
+        str, typer.Option(help="shared: one policy for all; study: the study's own recipe for each")
+    ] = "shared",
+    on: Annotated[
+        str, typer.Option(help="where jobs run: here, ray (this machine), or the address of a Ray cluster")
+    ] = "here",
+    title: Annotated[str, typer.Option(help="a line under the table's heading")] = "",
+    mpp: Mpp = None,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="jobs at once on processors; 0: as many as there are cores for")] = 0,
+    json: Json = False,
+    draws: Draws = 2000,
+) -> None:
+    """Train backbone × adaptation × fold, score every test set, and write one table beside the published numbers.
+
+    Example: mitotype benchmark --data AMi-Br_Benchmark --backbones uni2-h virchow2 --adapt probe "lora(8, 16)" --out runs/bench
+    """
+    from mitotype.cli import bench
+
+    asked = bench.Asked(
+        out=out, data=data, test=test or [], hold_out=hold_out or [], backbones=backbones or [], adapt=adapt or [],
+        settings=setting or [], init_from=init_from or [], like=like, on=on, title=title, mpp=mpp, device=device,
+        workers=workers, draws=draws,
+    )  # fmt: skip
+    bench.benchmark(asked, as_json=json)
+
+
+@app.command()
 def audit(
     data: Annotated[list[str], typer.Argument(help="folders or csvs of patches, or NAME=PATH")], json: Json = False
 ) -> None:
@@ -188,6 +237,10 @@ def bundle(
     out: Annotated[Path, typer.Option("--out", help="folder of the bundle")],
     name: Annotated[str, typer.Option(help="what the bundle is called")] = "mine",
     notes: Annotated[Path | None, typer.Option(help="Markdown that the card takes up: how choices were made")] = None,
+    with_base: Annotated[
+        bool,
+        typer.Option("--with-base", help="put published weights under adapters into it, where their licence allows"),
+    ] = False,
 ) -> None:
     """Make a bundle of a run: what classify needs, nothing else.
 
@@ -195,18 +248,83 @@ def bundle(
     """
     from mitotype.cli import work
 
-    work.bundle(run, out, name, notes)
+    work.bundle(run, out, name, notes, with_base)
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
-    """What works on this machine, and what to do about what does not.
+def weights(
+    backbone: Annotated[list[str], typer.Argument(help="backbones; see: mitotype backbones")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="a file, or a folder that holds one, instead of the hub")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Get the weights of backbones for later work without a network, check them, and say their digest.
 
-    Example: mitotype doctor
+    Example: mitotype weights h-optimus-0
+    """
+    from mitotype.cli import bases
+
+    bases.weights(backbone, source, json)
+
+
+@app.command()
+def embed(
+    backbone: Annotated[str, typer.Argument(help="a backbone or a feature; see: mitotype backbones, features")],
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help=".parquet or .csv to write: one row per patch")],
+    init_from: Annotated[str, typer.Option(help="published, a file or folder of weights, or a run")] = "published",
+    frame: Annotated[str, typer.Option(help="how pictures are framed")] = "crop(64)",
+    pooling: Annotated[str, typer.Option(help="variant of pooling; the backbone's default without it")] = "",
+    mpp: Mpp = None,
+    device: Device = "auto",
+) -> None:
+    """Embeddings of every patch by a frozen backbone, or a feature's numbers; kept in the cache that probes use.
+
+    Example: mitotype embed h-optimus-0 --data AMi-Br_Benchmark --out embeddings.parquet
+    """
+    from mitotype.cli import bases
+
+    bases.embed(bases.Asked(backbone, data, out, init_from, frame, pooling, mpp, device))
+
+
+@app.command()
+def push(
+    bundle: Annotated[str, typer.Argument(help="folder of a bundle, or a shipped bundle's name")],
+    repository: Annotated[str, typer.Argument(help="OWNER/NAME on the hub")],
+    private: Annotated[bool, typer.Option("--private", help="make the repository private")] = False,
+    adapters_of_no_derivatives: Annotated[
+        bool,
+        typer.Option(
+            "--adapters-of-no-derivatives",
+            help="the publisher lets you share adapters of weights whose licence bars derivatives",
+        ),
+    ] = False,
+) -> None:
+    """Publish a bundle on the hub, where the licences of the weights under it allow that.
+
+    Example: mitotype push my-bundle me/my-bundle --private
+    """
+    from mitotype.cli import bases
+
+    bases.push(bundle, repository, private, adapters_of_no_derivatives)
+
+
+@app.command()
+def doctor(
+    backbone: Annotated[str | None, typer.Argument(help="a backbone to look at; without it the machine")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="a file or folder of its weights, or 'published': loaded, run, compared")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """What works on this machine, what a backbone needs, whether its weights load; and what to do about what does not.
+
+    Example: mitotype doctor h-optimus-0 --weights model.safetensors
     """
     from mitotype.cli import show
 
-    show.doctor(as_json=json)
+    show.doctor(backbone, weights, as_json=json)
 
 
 def _noun(plural: str, singular: str) -> None:

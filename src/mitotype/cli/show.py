@@ -59,12 +59,13 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     yield step
 
 
-def epochs() -> Callable[[dict[str, Any]], None]:
-    """A listener for training: says which member is in which epoch."""
-    say = _moving_line()
+def epochs(*, moving: bool = True) -> Callable[[dict[str, Any]], None]:
+    """A listener for training: says which member is in which epoch; without `moving` in lines, as beside a bar."""
+    say = _moving_line(moving)
 
     def told(line: dict[str, Any]) -> None:
-        where = f"member {line['job']} of {line['jobs']} ({line['member']})"
+        name = f"{line['cell']}, {line['member']}" if "cell" in line else line["member"]
+        where = f"member {line['job']} of {line['jobs']} ({name})"
         text = f"{where}: epoch {line['epoch']} of {line['epochs']}, loss {line['loss']:.4f}"
         say(text, line["epoch"] == line["epochs"])
 
@@ -81,14 +82,14 @@ def downloads() -> Callable[[str, int, int | None], None]:
     return told
 
 
-def _moving_line() -> Callable[[str, bool], None]:
+def _moving_line(moving: bool = True) -> Callable[[str, bool], None]:
     """Say a text and whether it ends a piece of work: a moving line on a terminal, elsewhere a line every LOG_EVERY_S
     seconds and at each end."""
     last_s = 0.0
 
     def say(text: str, whole: bool) -> None:
         nonlocal last_s
-        if sys.stderr.isatty():
+        if moving and sys.stderr.isatty():
             print(f"\r\x1b[K{text}", end="\n" if whole else "", file=sys.stderr, flush=True)
         elif whole or time.monotonic() - last_s >= LOG_EVERY_S:
             print(text, file=sys.stderr)
@@ -199,11 +200,14 @@ def _bundles() -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, {"says": says, "folder": str(folder), "card": card}
 
 
-def doctor(*, as_json: bool) -> None:
+def doctor(backbone: str | None, weights: str | None, *, as_json: bool) -> None:
     """One line per check: what is there, and what to do where it is not. Exits with 1 where something must be mended."""
     from mitotype.deploy import doctor as checks
+    from mitotype.deploy import proof
 
-    found = checks.examine()
+    if weights and not backbone:
+        raise Mistake("No backbone is named for these weights.", fix="mitotype doctor BACKBONE --weights FILE")
+    found = proof.examine(backbone, weights) if backbone else checks.examine()
     if as_json:
         print(json.dumps([dataclasses.asdict(check) for check in found], indent=2, ensure_ascii=False))
     else:

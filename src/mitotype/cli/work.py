@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from mitotype.core.mistakes import Mistake
 from mitotype.core.words import OUT_OF_FOLD, TEST, Cohort, join
 
 if TYPE_CHECKING:
+    from mitotype.deploy.scorer import Scorer
     from mitotype.scores.decision import Decision
     from mitotype.scores.table import Scores
 
@@ -45,10 +46,12 @@ def train(name: str, asked: Asked) -> None:
     recipe = recipes.with_settings(recipes.from_run(asked.again) if asked.again else shelf.get(name)(), asked.settings)
     recipe.check()
     held = [word for words in asked.hold_out for word in words.split(",") if word]
-    cohort = _training(asked.data, held, asked.mpp)
+    cohort = training(asked.data, held, asked.mpp)
     folder = asked.out or _next_free(Path("runs"), recipe.name)
-    _notes(cohort)
-    run.start(recipe, cohort, folder, data=asked.data, hold_out=held, device=asked.device, told=show.epochs())
+    run.prepare(recipe, cohort, folder, data=asked.data, hold_out=held, device=asked.device)
+    for note in files.read_json(folder / "run.json")["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    run.go_on(folder, told=show.epochs())
     _finished(folder)
 
 
@@ -63,29 +66,42 @@ def resume(folder: Path) -> None:
 def score(what: str, on: list[str], out: Path | None, mpp: float | None, device: str) -> None:
     """Add the rows of every test cohort in `on`; a bundle's rows go to `out`, a run keeps its own."""
     from mitotype import datasets
-    from mitotype.datasets import overlaps
     from mitotype.deploy import scorer
-    from mitotype.scores import table
 
     show.notice()
     opened = scorer.open_scorer(what, device=show.device(device))
     is_run = (opened.where / "run.json").is_file()
     folder = out or (opened.where if is_run else Path("scores") / opened.where.name)
     for cohort in [cohort for where in on for cohort in datasets.read(where, part=TEST, mpp_um=mpp)]:
-        _notes(cohort)
-        if is_run:
-            trained = files.read_table(opened.where / "patches.parquet")
-            shared = overlaps.overlap(trained[trained["fold"] > 0], cohort)
-            if shared:
-                raise shared.mistake()
+        notes(cohort)
         with show.progress(f"score {cohort.name}", len(cohort)) as step:
-            scores = scorer.score(opened, cohort, done=step)
-        table.append(folder, scores)
-        _opening(folder, what, cohort, scores)
+            scored(opened, cohort, (folder,), done=step)
         if not is_run and not (folder / "decision.json").is_file():
             files.write_json(folder / "decision.json", opened.decision.to_dict())
         print(f"{len(cohort)} patches of {cohort.name} scored into {folder}", file=sys.stderr)
     print(f"next: mitotype evaluate {folder}", file=sys.stderr)
+
+
+def scored(
+    opened: Scorer, cohort: Cohort, folders: Sequence[Path], *, done: Callable[[int], None] = lambda n: None
+) -> None:
+    """Add the rows of a test cohort to the first of `folders`; the opening is written before, into the ledger of each.
+
+    A cohort that shares cases or pictures with what a run was trained on is a Mistake.
+    """
+    from mitotype.datasets import overlaps
+    from mitotype.deploy import scorer
+    from mitotype.scores import table
+
+    if (opened.where / "run.json").is_file():
+        trained = files.read_table(opened.where / "patches.parquet")
+        shared = overlaps.overlap(trained[trained["fold"] > 0], cohort)
+        if shared:
+            raise shared.mistake()
+    scores = scorer.score(opened, cohort, done=done)
+    for folder in folders:
+        _opening(folder, opened.where.name, cohort, scores)
+    table.append(folders[0], scores)
 
 
 def evaluate(what: str, on: list[str], out: Path | None, part: str, as_json: bool, draws: int) -> None:
@@ -153,14 +169,15 @@ def fetch(name: str, folder: Path) -> None:
     print(f"{name} is in {folder}", file=sys.stderr)
 
 
-def bundle(run: Path, out: Path, name: str, notes: Path | None) -> None:
+def bundle(run: Path, out: Path, name: str, notes: Path | None, with_base: bool) -> None:
     from mitotype.deploy import make
 
-    make.bundle(run, out, name=name, notes=notes.read_text(encoding="utf-8") if notes else "")
+    text = notes.read_text(encoding="utf-8") if notes else ""
+    make.bundle(run, out, name=name, notes=text, with_base=with_base)
     print(f"open {out / 'card.md'}; use it: mitotype classify PICTURES --bundle {out}", file=sys.stderr)
 
 
-def _training(data: Sequence[str], held: list[str], mpp: float | None) -> Cohort:
+def training(data: Sequence[str], held: list[str], mpp: float | None) -> Cohort:
     from mitotype import datasets
     from mitotype.datasets import overlaps, splits
 
@@ -198,11 +215,12 @@ def _opening(folder: Path, what: str, cohort: Cohort, scores: Scores) -> None:
     """Write the opening of a test set into the ledger of the folder that keeps the rows."""
     line = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "what": Path(what).name,
+        "what": what,
         "dataset": cohort.name,
         "patches": len(cohort),
         "digest": files.digest_of(*sorted(scores.patches["digest"]))[:16],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / LEDGER).open("a", encoding="utf-8") as ledger:
         ledger.write(json.dumps(line) + "\n")
 
@@ -238,7 +256,7 @@ def _next_free(parent: Path, name: str) -> Path:
     return parent / (name if name not in taken else f"{name}-{len(taken) + 1}")
 
 
-def _notes(cohort: Cohort) -> None:
+def notes(cohort: Cohort) -> None:
     for note in cohort.notes:
         print(f"note: {note}", file=sys.stderr)
 

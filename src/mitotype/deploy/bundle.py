@@ -1,8 +1,8 @@
 """Bundle: one folder that predicts. JSON and safetensors only; it names shelf keys, and no code in it is ever run.
 
 bundle.json       members, combine, decide, unlike, digest of every file, digest of itself
-members/NAME/     member.json, model.safetensors
-trained_on.json   digests of the pictures it was trained and fitted on, which it refuses to be tested on
+members/NAME/     member.json, and model.safetensors of a net or head.json of a feature
+bases/            weights under adapters and probes, where they may be shared, once for all members
 card.md           what a person should read first
 """
 
@@ -21,6 +21,7 @@ from mitotype.scores.ensemble import Combine
 
 FORMAT = 1
 TOLD = "bundle.json"
+MEMBER_FILES = ("member.json", "model.safetensors", "head.json")
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
 
@@ -50,6 +51,7 @@ class Content:
 
     name: str
     members: Mapping[str, Path]
+    bases: Mapping[str, Path]  # digest → file
     views: str
     decide: Mapping[str, Any]
     unlike: Mapping[str, Any] | None
@@ -62,9 +64,13 @@ def write(folder: Path, content: Content) -> Path:
     if (folder / TOLD).exists():
         raise Mistake(f"'{folder}' already holds a bundle.", fix="choose another folder with --out")
     for member, source in content.members.items():
-        for file in ("member.json", "model.safetensors"):
-            with files.atomic(folder / "members" / member / file) as part:
-                shutil.copyfile(source / file, part)
+        for file in MEMBER_FILES:
+            if (source / file).is_file():
+                with files.atomic(folder / "members" / member / file) as part:
+                    shutil.copyfile(source / file, part)
+    for digest, source in content.bases.items():
+        with files.atomic(folder / "bases" / f"{digest}.safetensors") as part:
+            shutil.copyfile(source, part)
     files.write_text(folder / "card.md", content.card)
     told = files.plain({
         "format": FORMAT,

@@ -38,6 +38,11 @@ def written(
         _unlike(unlike),
         "## Training data",
         _data(told["run"]),
+        *(
+            ["## Licences of the weights", "\n".join(f"- {line}" for line in told["licences"])]
+            if told["licences"]
+            else []
+        ),
         *(["## How choices were made", notes.strip()] if notes.strip() else []),
         "## Recipe",
         "```json\n" + json.dumps(told["run"]["recipe"], indent=1, ensure_ascii=False) + "\n```",

@@ -45,7 +45,7 @@ def _library(name: str) -> Check:
         return Check(name, False, "not installed", f"pip install {name}", must=True)
 
 
-def _tried(name: str, work: Callable[[], str], fix: str, must: bool) -> Check:
+def tried(name: str, work: Callable[[], str], fix: str, must: bool) -> Check:
     """A check that is a piece of work; whatever it raises is what was found."""
     try:
         return Check(name, True, work())
@@ -59,7 +59,7 @@ def _pair() -> Check:
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
         return "torchvision's operators load"
 
-    return _tried(
+    return tried(
         "torch and torchvision fit", work, "install both together: pip install --upgrade torch torchvision", must=True
     )
 
@@ -115,6 +115,6 @@ def _shipped() -> list[Check]:
             )
         ]
     return [
-        _tried(f"shipped bundle '{name}'", whole(folder), "install mitotype again", must=True)
+        tried(f"shipped bundle '{name}'", whole(folder), "install mitotype again", must=True)
         for name, folder in found.items()
     ]

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mitotype.backbones import backbones, weights
 from mitotype.core import files
+from mitotype.core.mistakes import Mistake
 from mitotype.deploy import bundle as bundles
-from mitotype.deploy import card, scorer, unlike
+from mitotype.deploy import card, licences, scorer, unlike
 
 
-def bundle(run: Path, out: Path, *, name: str, notes: str = "") -> Path:
+def bundle(run: Path, out: Path, *, name: str, notes: str = "", with_base: bool = False) -> Path:
     """Write the bundle of a finished run into `out`. The card takes up the run's evaluations and ledger, where there are any.
 
-    `notes` is Markdown for the card: how choices were made.
+    `notes` is Markdown for the card: how choices were made. A base that nobody published goes with it; published weights
+    only `with_base`, and only where their licence lets what is made of them be shared.
     """
     told = scorer.finished(run)
     names = scorer.deployed(run, told)
+    members = {member: files.read_json(run / "members" / member / "member.json") for member in names}
+    terms = licences.terms([member for member in members.values() if "architecture" in member])
     decide, strange = files.read_json(run / "decision.json"), unlike.read(run)
     if strange:
         strange = {**strange, "lines": {member: line for member, line in strange["lines"].items() if member in names}}
@@ -30,11 +36,15 @@ def bundle(run: Path, out: Path, *, name: str, notes: str = "") -> Path:
         "openings": [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
         if ledger.is_file()
         else [],
-        "members": {member: files.read_json(run / "members" / member / "member.json")["digest"] for member in names},
+        "members": {member: kept["digest"] for member, kept in members.items()},
+        "licences": terms.lines(),
+        "commercial": terms.commercial,
+        "shareable": terms.shareable,
     }
     content = bundles.Content(
         name=name,
         members={member: run / "members" / member for member in names},
+        bases=_bases(members.values(), with_base),
         views=told["recipe"]["views"],
         decide=decide,
         unlike=strange,
@@ -42,6 +52,26 @@ def bundle(run: Path, out: Path, *, name: str, notes: str = "") -> Path:
         told=more,
     )
     return bundles.write(out, content)
+
+
+def _bases(members: Iterable[dict[str, Any]], with_base: bool) -> dict[str, Path]:
+    """Digest → file of the bases that go into the bundle."""
+    found = {}
+    for member in members:
+        architecture = member.get("architecture") or {}
+        if not architecture.get("base"):
+            continue
+        facts = backbones.get(architecture["backbone"]).facts
+        if facts.weights is not None and not with_base:
+            continue
+        if facts.weights is not None and not facts.shareable_derivatives:
+            what = f"The weights of {architecture['backbone']} ({facts.licence}) may not be passed on."
+            raise Mistake(what, fix="leave --with-base out: who uses the bundle brings the weights")
+        base = Path(weights.known(architecture["backbone"], architecture["base"]).path)
+        if base.suffix != ".safetensors":
+            raise Mistake(f"'{base.name}' is no safetensors file.", fix="convert it, or leave --with-base out")
+        found[architecture["base"]] = base
+    return found
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitotype.backbones import members
-from mitotype.backbones.predict import precision, predict
+from mitotype.backbones import team as teams_on_disk
+from mitotype.backbones.predict import Way, precision, predict_team
+from mitotype.backbones.team import Team
 from mitotype.core import files, pictures
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import TEST, Cohort
 from mitotype.deploy import bundle, unlike
+from mitotype.features import features
+from mitotype.features import members as feature_members
+from mitotype.features.explain import explain
+from mitotype.features.members import FeatureMember
 from mitotype.scores import table
 from mitotype.scores.decision import Decision, short
 from mitotype.scores.ensemble import Combine
@@ -30,10 +36,11 @@ Done = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Scorer:
-    """An opened classifier. Its decision knows the pictures that it was trained and fitted on."""
+    """An opened classifier: teams of nets on one base each, and features. Its decision knows the pictures it was fitted on."""
 
     where: Path
-    members: tuple[members.Member, ...]
+    teams: tuple[Team, ...]
+    described: tuple[FeatureMember, ...]
     views: str
     combine: Combine
     decision: Decision
@@ -41,8 +48,14 @@ class Scorer:
     device: str
 
     @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members."""
+        return (*(name for team in self.teams for name in team.names), *(member.name for member in self.described))
+
+    @property
     def needs_px(self) -> int:
-        return max(Frame(member.frame).needs_px for member in self.members)
+        nets = [Frame(team.frame).needs_px for team in self.teams]
+        return max(nets + [features.get(member.feature).needs_px for member in self.described])
 
     def rows(
         self, patch_ids: Sequence[str], image_N3HW: np.ndarray, done: Done = lambda n: None
@@ -55,21 +68,32 @@ class Scorer:
         import pandas as pd
 
         found, strange = [], []
-        for number, member in enumerate(self.members, 1):
-            said = predict(
-                member.classifier,
-                image_N3HW,
-                Frame(member.frame),
-                views_at_test(self.views),
-                device=self.device,
-                dtype=precision(self.device),
-                done=done if number == len(self.members) else lambda n: None,
-            )
-            found.append(table.rows(patch_ids, said.logit, part=TEST, fold=0, member=member.name))
-            if self.unlike is not None:
-                strange.append(self.unlike.score(member.name, said.embedding_ND))
+        for number, team in enumerate(self.teams, 1):
+            last = number == len(self.teams) and not self.described
+            way = Way(device=self.device, dtype=precision(self.device), done=done if last else lambda n: None)
+            said = predict_team(team, image_N3HW, Frame(team.frame), views_at_test(self.views), way)
+            for name, prediction in zip(team.names, said, strict=True):
+                found.append(table.rows(patch_ids, prediction.logit, part=TEST, fold=0, member=name))
+                if self.unlike is not None:
+                    strange.append(self.unlike.score(name, prediction.embedding_ND))
+        for feature, several in groupby(self.described, key=lambda member: member.feature):
+            value_ND = features.get(feature).describe(image_N3HW).value_BD
+            for member in several:
+                logit_N = member.head.logit(value_ND)
+                found.append(table.rows(patch_ids, {"identity": logit_N}, part=TEST, fold=0, member=member.name))
+        if self.described:
+            done(len(patch_ids))
         unlike_N = np.mean(strange, axis=0) if strange else np.full(len(patch_ids), np.nan)
         return pd.concat(found, ignore_index=True), unlike_N
+
+    def words(self, image_3HW: np.ndarray) -> tuple[str, ...]:
+        """What the first feature among the members says of one picture, in sentences; none where no feature is a member."""
+        if not self.described:
+            return ()
+        member = self.described[0]
+        feature = features.get(member.feature)
+        value_D = feature.describe(image_3HW[None]).value_BD[0]
+        return tuple(said.sentence for said in explain(member.head, feature.descriptors, value_D))
 
 
 def open_scorer(where: str, *, device: str = "cpu") -> Scorer:
@@ -82,10 +106,17 @@ def open_scorer(where: str, *, device: str = "cpu") -> Scorer:
     else:
         run = finished(folder)
         names, views, combine = deployed(folder, run), run["recipe"]["views"], Combine().to_dict()
+        if not (folder / "decision.json").is_file():
+            raise Mistake(
+                f"'{folder}' has no folds, so nothing says how it decides.", fix="use it as init_from of another run"
+            )
         decide, strange = files.read_json(folder / "decision.json"), unlike.read(folder)
-    opened = tuple(members.read(folder / "members" / name, device=device) for name in names)
+    places = [folder / "members" / name for name in names]
+    nets = [place for place in places if "feature" not in files.read_json(place / "member.json", what="member")]
+    teams = tuple(teams_on_disk.read(nets, device=device))
+    described = tuple(feature_members.read(place) for place in places if place not in nets)
     line = unlike.Unlike.read(strange) if strange else None
-    return Scorer(folder, opened, views, Combine.from_dict(combine), Decision.from_dict(decide), line, device)
+    return Scorer(folder, teams, described, views, Combine.from_dict(combine), Decision.from_dict(decide), line, device)
 
 
 def finished(run: Path) -> dict[str, Any]:

@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
+from torch import Tensor
 
+from mitotype.backbones import adapters
 from mitotype.backbones.classifier import Classifier
 
 
 class Average:
-    """Keeps the averaged classifier beside the trained one. The norms' running statistics are averaged as the weights are."""
+    """Keeps averaged copies of what is trained, and nothing else: a frozen base is held once.
+
+    The norms' running statistics are averaged as the weights are.
+    """
 
     def __init__(self, model: Classifier, decay: float) -> None:
         self.decay = decay
         self.updates = 0
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._pairs = self._floating(model)
-
-    def _floating(self, model: Classifier) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        ours, theirs = self._model.state_dict(), model.state_dict()
-        names = [name for name in ours if ours[name].is_floating_point()]
-        return [ours[name] for name in names], [theirs[name] for name in names]
+        theirs = dict(adapters.trained(model))
+        self.kept: dict[str, Tensor] = {name: value.detach().clone() for name, value in theirs.items()}
+        names = [name for name in theirs if theirs[name].is_floating_point()]
+        self._pairs = [self.kept[name] for name in names], [theirs[name] for name in names]
 
     @torch.no_grad()
-    def update(self, model: Classifier) -> None:
+    def update(self) -> None:
         """Take one step's weights in. Tensors that are not floating-point (counters) are left at their start."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
         ours, theirs = self._pairs
         torch._foreach_lerp_(ours, theirs, 1 - decay)
 
-    def model(self) -> Classifier:
-        return self._model
+    @torch.no_grad()
+    def take(self, state: dict[str, Tensor]) -> None:
+        """Take up the averages of a checkpoint."""
+        for name, value in self.kept.items():
+            value.copy_(state[name])
+
+    def into(self, model: Classifier) -> Classifier:
+        """The model with the averaged weights."""
+        model.load_state_dict(self.kept, strict=False)
+        return model

@@ -1,4 +1,4 @@
-"""Crew: members trained side by side, each in a process of its own; small nets do not scale over threads."""
+"""Crew: work done side by side, each piece in a process of its own; small nets do not scale over threads."""
 
 from __future__ import annotations
 
@@ -16,24 +16,55 @@ if TYPE_CHECKING:
     from mitotype.fit.run import Job
 
 LOOK_EVERY_S = 0.5
+LOG = "log.jsonl"
 
 
 def train(folder: Path, jobs: Sequence[Job], workers: int, told: Callable[[dict[str, Any]], None]) -> None:
-    """Train the jobs of a run with `workers` processes. What they log is told here; the first one that fails stops all.
+    """Train the jobs of a run with `workers` processes; none is started for a member that is whole.
 
     Every member follows from its own seed and thread count, so the number of workers changes no bit.
     """
+    calls = [
+        (folder, job, {"job": number, "jobs": len(jobs)})
+        for number, job in enumerate(jobs, 1)
+        if not whole(folder, job)
+    ]
+    side_by_side(_one, calls, workers, Tail([folder / LOG]), told)
+
+
+def whole(folder: Path, job: Job) -> bool:
+    """Whether a member and its out-of-fold rows are there."""
+    from mitotype.scores import table
+
+    member = folder / "members" / job.name / "member.json"
+    return member.is_file() and (not job.fold or table.has(folder, member=job.name))
+
+
+def side_by_side(
+    work: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    workers: int,
+    said: Tail,
+    told: Callable[[dict[str, Any]], None],
+    done: Callable[[int], None] = lambda more: None,
+) -> None:
+    """`work(*call)` for every call, `workers` at once. What they log is told here; the first one that fails stops all.
+
+    `done` is told how many more calls have ended. `work` is a plain function of a module, since it travels by its name.
+    """
+    if not calls:
+        return
     context = multiprocessing.get_context("spawn")
-    said = _Tail(folder / "log.jsonl")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_watch, initargs=(os.getpid(),)) as pool:
-        left = {pool.submit(_one, folder, job, number, len(jobs)) for number, job in enumerate(jobs, 1)}
+        left = {pool.submit(work, *call) for call in calls}
         try:
             while left:
-                done, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+                ended, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
                 for line in said.lines():
                     told(line)
-                for future in done:
+                for future in ended:
                     future.result()
+                    done(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -41,10 +72,10 @@ def train(folder: Path, jobs: Sequence[Job], workers: int, told: Callable[[dict[
             raise
 
 
-def _one(folder: Path, job: Job, number: int, jobs: int) -> None:
-    from mitotype.fit import run
+def _one(folder: Path, job: Job, place: dict[str, Any]) -> None:
+    from mitotype.fit import member
 
-    run.one(folder, job, {"job": number, "jobs": jobs})
+    member.one(folder, job, place)
 
 
 def _watch(parent: int) -> None:
@@ -58,18 +89,20 @@ def _watch(parent: int) -> None:
     threading.Thread(target=look, daemon=True).start()
 
 
-class _Tail:
-    """What is new at the end of a file of JSON lines since it was last looked at."""
+class Tail:
+    """What is new at the end of files of JSON lines since they were last looked at."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.place = path.stat().st_size if path.is_file() else 0
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.place = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
 
     def lines(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        with self.path.open("rb") as file:
-            file.seek(self.place)
-            whole = file.read().rpartition(b"\n")[0]
-        self.place += len(whole) + bool(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+        found = []
+        for path, place in self.place.items():
+            if not path.is_file():
+                continue
+            with path.open("rb") as file:
+                file.seek(place)
+                fresh = file.read().rpartition(b"\n")[0]
+            self.place[path] += len(fresh) + bool(fresh)
+            found += [json.loads(line) for line in fresh.splitlines()]
+        return found

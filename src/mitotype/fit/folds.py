@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 
 def assign(recipe: Recipe, cohort: Cohort) -> pd.Series:
-    """Fold 1 … K by patch_id: the study's stored ones, one per domain, or K made by case and class from the recipe's seed."""
+    """Fold 1 … K by patch_id: the study's stored ones, one per domain, or K made by case and class from the recipe's seed.
+
+    Without folds ("none") every patch is in fold 1 and no member leaves it out.
+    """
+    if recipe.folds == "none":
+        import pandas as pd
+
+        return splits.check(cohort, pd.Series(1, index=pd.Index(cohort.rows["patch_id"])))
     if recipe.folds == "study":
         return splits.check(cohort, splits.stored(cohort))
     if recipe.folds == "domain":

@@ -6,7 +6,7 @@ Shapes: N training patches, B patches of a step, C side of the framed picture in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,46 +15,57 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mitotype.backbones import weights
+from mitotype.backbones.adapters import trained
 from mitotype.backbones.classifier import Architecture, Classifier, build
-from mitotype.backbones.predict import mixed
+from mitotype.backbones.predict import Way, mixed, predict
+from mitotype.backbones.weights import Base
 from mitotype.core import seeds
 from mitotype.core.mistakes import Mistake
-from mitotype.fit import checkpoint, mixing, optimisers, samplers
+from mitotype.fit import checkpoint, mixing, optimisers, ranks, samplers, schedule
 from mitotype.fit.average import Average
 from mitotype.fit.recipe import Recipe
 from mitotype.losses import Batch, Objective
-from mitotype.views import Augment
+from mitotype.views import Augment, Frame, rows_of, views_at_test
 
 
 @dataclass(frozen=True)
 class Patches:
-    """What a member is trained on: pictures, labels (for the sampler), soft targets, targets of further heads, domains."""
+    """What a member is trained on: pictures, labels (for the sampler), soft targets, targets of further heads, domains.
+
+    `left` are the pictures and labels of the fold left out, for recipes that look at it after every epoch.
+    """
 
     image_N3HW: np.ndarray
     label_N: np.ndarray
     target_N: np.ndarray
     further: Mapping[str, np.ndarray]
     domain_N: np.ndarray
+    left: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member is trained and kept: folder of its checkpoint, device, dtype of mixed precision, who is told."""
+    """Where a member is trained and kept: folder of its checkpoint, device, dtype of mixed precision, who is told, its base."""
 
     folder: Path
     device: str = "cpu"
     dtype: torch.dtype | None = None
     told: Callable[[dict[str, Any]], None] = lambda line: None
-    start: Mapping[str, Tensor] | None = None  # weights of `init_from`
+    base: Base | None = None
 
 
-def rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """The share of the full learning rate at a step: linear warm-up over `warmup_epochs`, then a half cosine to 0."""
-    warm = recipe.warmup_epochs * steps_per_epoch
-    if step < warm:
-        return (step + 1) / warm
-    done = (step - warm) / max(1, recipe.epochs * steps_per_epoch - warm)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+@dataclass(frozen=True)
+class Step:
+    """What does not change from step to step."""
+
+    recipe: Recipe
+    patches: Patches
+    augment: Augment
+    objective: Objective
+    seed: int
+    place: Place
+    rank: ranks.Ranks
 
 
 def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classifier:
@@ -63,57 +74,69 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
     Everything random follows from (recipe.seed, member, epoch, step), so a run that was stopped at any moment goes on to
     the same weights. A loss that is not finite is a Mistake.
     """
-    if not 0 < int(patches.label_N.sum()) < len(patches.label_N):
+    objective = Objective(recipe.objective)
+    if objective.reads_labels and not 0 < int(patches.label_N.sum()) < len(patches.label_N):
         raise Mistake(
             f"All {len(patches.label_N)} training patches of '{member}' are of one class.",
             fix="use fewer folds or other data",
         )
-    objective = Objective(recipe.objective)
     seed = seeds.derive(recipe.seed, "member", member)
-    model = build(architecture(recipe, objective), seed=seed)
-    if place.start is not None:
-        _start_from(model, place.start)
-    model = model.to(place.device).train()
-    average = Average(model, recipe.ema_decay)
-    steppers = optimisers.build(recipe, model)
-    done = checkpoint.load(place.folder, model, average, steppers)
-    augment = Augment(recipe.augment)
-    sampler = samplers.read(recipe.sampler)
+    model = begun(recipe, objective, place, seed)
+    rates, sampler = schedule.read(recipe.schedule), samplers.read(recipe.sampler)
     pool = samplers.Pool(patches.label_N, patches.domain_N)
     keeper = checkpoint.Keeper(place.folder)
     steps_per_epoch = max(1, len(patches.label_N) // recipe.batch)
-    for epoch in range(done, recipe.epochs):
-        order = sampler(seed, epoch, pool)
-        losses = []
-        with seeds.forked_torch(seed, "dropout", epoch):
-            for number in range(steps_per_epoch):
-                step = epoch * steps_per_epoch + number
-                optimisers.set_rate(steppers, rate(recipe, step, steps_per_epoch))
-                chosen = order[number * recipe.batch : (number + 1) * recipe.batch]
-                generator = seeds.torch_generator(seed, "step", epoch, number)
-                image_B3CC, batch = _batch(recipe, patches, chosen, augment, generator, place.device)
-                with mixed(place.device, place.dtype):
-                    outputs = model(image_B3CC)
-                loss = objective(outputs, batch)
-                loss.backward()
-                optimisers.step(steppers, model, recipe.clip)
-                average.update(model)
-                losses.append(loss.detach())
-        loss_mean = float(torch.stack(losses).mean())
-        if not math.isfinite(loss_mean):
-            raise Mistake(
-                f"The loss of '{member}' is not finite in epoch {epoch + 1}.",
-                fix="lower lr, or set clip=1 or precision=fp32",
-            )
-        place.told({"member": member, "epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss_mean})
-        keeper.epoch_done(epoch + 1, model, average, steppers)
-    return average.model().eval()
+    with ranks.joined(model, recipe.batch) as rank:  # it may move the weights: whoever holds on to them comes after
+        state = checkpoint.State(model, Average(model, recipe.ema_decay), optimisers.build(recipe, model, place.dtype))
+        checkpoint.load(place.folder, state)
+        step = Step(recipe, patches, Augment(recipe.augment), objective, seed, place, rank)
+        while state.epochs < recipe.epochs and not _tired(recipe, state.held_out):
+            epoch, losses = state.epochs, []
+            order = sampler(seed, epoch, pool)
+            model.train()
+            with seeds.forked_torch(seed, "dropout", epoch):
+                for number in range(steps_per_epoch):
+                    at = schedule.Place(
+                        epoch * steps_per_epoch + number, steps_per_epoch, recipe.epochs, recipe.warmup_epochs, state.held_out
+                    )  # fmt: skip
+                    optimisers.set_rate(state.optimisers, rates.share(at))
+                    losses.append(
+                        _descend(step, order[number * recipe.batch : (number + 1) * recipe.batch], epoch, number)
+                    )
+                    optimisers.step(state.optimisers, model, recipe.clip)
+                    state.average.update()
+            loss_mean = rank.mean(float(torch.stack(losses).mean()))
+            if not math.isfinite(loss_mean):
+                raise Mistake(
+                    f"The loss of '{member}' is not finite in epoch {epoch + 1}.",
+                    fix="lower lr, or set clip=1 or precision=fp32",
+                )
+            state.epochs = epoch + 1
+            told = {"member": member, "epoch": epoch + 1, "epochs": recipe.epochs, "loss": loss_mean}
+            told |= _look(recipe, rates, step, state)
+            if rank.writes:
+                place.told(told)
+                keeper.epoch_done(state)
+    model = state.average.into(model)
+    model.load_state_dict(state.best, strict=False)
+    return model.eval()
 
 
-def architecture(recipe: Recipe, objective: Objective) -> Architecture:
-    from mitotype.backbones import backbones
+def begun(recipe: Recipe, objective: Objective, place: Place, seed: int) -> Classifier:
+    """The classifier before its first step: random weights from the seed, the base in its trunk, the adaptation put in."""
+    told = architecture(recipe, objective, place.base)
+    model = build(told, seed=seed, base_state=weights.state(place.base) if place.base else None)
+    if recipe.recompute:
+        model.trunk.recompute = True
+    return model.to(place.device).train()
+
+
+def architecture(recipe: Recipe, objective: Objective, base: Base | None = None) -> Architecture:
+    from mitotype.backbones import adapters, backbones
 
     facts = backbones.get(recipe.backbone).facts
+    adaptation = adapters.read(recipe.adaptation)
+    whole = isinstance(adaptation, adapters.Full) and not adaptation.last
     return Architecture(
         recipe.backbone,
         recipe.size_px,
@@ -121,32 +144,78 @@ def architecture(recipe: Recipe, objective: Objective) -> Architecture:
         objective.heads(),
         recipe.head_dropout,
         recipe.options,
+        recipe.adaptation,
+        base.digest if base and not whole else "",
+        recipe.colours,
     )
 
 
-def _batch(
-    recipe: Recipe, patches: Patches, chosen: np.ndarray, augment: Augment, generator: torch.Generator, device: str
-) -> tuple[Tensor, Batch]:
-    """The pictures and targets of one step: augmented, then mixed."""
-    image_B3HW = torch.from_numpy(np.array(patches.image_N3HW[chosen])).to(device)
-    drawn = augment.draw(len(chosen), generator, image_B3HW.shape[-1])
-    image_B3CC = augment.apply(image_B3HW, drawn)
+def _descend(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Tensor:
+    """Gradients of one step's batch, in as many parts as the recipe says; the mean of the loss over this rank's patches."""
+    total = torch.zeros((), device=step.place.device)
+    parts = list(_parts(step, chosen, epoch, number))
+    for last, (image_B3CC, batch) in enumerate(parts, 1 - len(parts)):
+        with step.rank.quiet(last < 0):
+            with mixed(step.place.device, step.place.dtype):
+                outputs = step.rank.model(image_B3CC)
+            loss = step.objective(outputs, batch) / len(parts)
+            loss.backward()
+        total += loss.detach()
+    return total
+
+
+def _parts(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Iterator[tuple[Tensor, Batch]]:
+    """Pictures and targets of one step, augmented, then mixed; of this rank's share of the batch, part by part.
+
+    Parameters are drawn for the whole batch, so that neither ranks nor parts change what a patch becomes.
+    """
+    recipe, patches, device = step.recipe, step.patches, step.place.device
+    chosen = np.repeat(chosen, recipe.draws)
+    generator = seeds.torch_generator(step.seed, "step", epoch, number)
+    drawn = step.augment.draw(len(chosen), generator, patches.image_N3HW.shape[-1])
+    mixes = mixing.draw(len(chosen), recipe.mixup, generator) if recipe.mixup else None
     target_B = torch.from_numpy(patches.target_N[chosen]).to(device)
     extra = {name: torch.from_numpy(target[chosen]).to(device) for name, target in patches.further.items()}
-    if recipe.mixup:
-        partner_B, share_B = mixing.draw(len(chosen), recipe.mixup, generator)
-        image_B3CC = mixing.mix(image_B3CC, partner_B, share_B)
-        target_B = mixing.mix(target_B, partner_B, share_B)
-        extra = {name: mixing.mix(target, partner_B, share_B) for name, target in extra.items()}
-    return image_B3CC, Batch(target_B, extra)
+    patch_B = torch.from_numpy(chosen)
+
+    def shown(rows: slice | Tensor) -> Tensor:
+        image_B3HW = torch.from_numpy(np.array(patches.image_N3HW[chosen[rows]])).to(device)
+        return step.augment.apply(image_B3HW, rows_of(drawn, rows))
+
+    for rows in step.rank.slices(len(chosen), recipe.accumulate):
+        image_B3CC = shown(rows)
+        if mixes is None:
+            yield image_B3CC, Batch(target_B[rows], {k: v[rows] for k, v in extra.items()}, patch_B[rows].to(device))
+            continue
+        partner_B, share_B = mixes[0][rows], mixes[1][rows]
+        other_B3CC = image_B3CC[partner_B] if len(image_B3CC) == len(chosen) else shown(partner_B)
+        yield (
+            mixing.mix(image_B3CC, other_B3CC, share_B),
+            Batch(
+                mixing.mix(target_B[rows], target_B[partner_B], share_B),
+                {k: mixing.mix(v[rows], v[partner_B], share_B) for k, v in extra.items()},
+                patch_B[rows].to(device),
+            ),
+        )
 
 
-def _start_from(model: Classifier, start: Mapping[str, Tensor]) -> None:
-    """Take the trunk of another run; the heads stay as they are initialised."""
-    trunk = {key.removeprefix("trunk."): value.float() for key, value in start.items() if key.startswith("trunk.")}
-    try:
-        model.trunk.load_state_dict(trunk)
-    except RuntimeError as error:
-        raise Mistake(
-            "The trunk of init_from is not the trunk of this recipe.", fix="use the same backbone and options"
-        ) from error
+def _look(recipe: Recipe, rates: schedule.Schedule, step: Step, state: checkpoint.State) -> dict[str, float]:
+    """The balanced accuracy at 0.5 on the fold left out, where the recipe asks for it; the best epoch's weights are kept."""
+    if not (recipe.patience or rates.looks) or step.patches.left is None:
+        return {}
+    image_N3HW, label_N = step.patches.left
+    way = Way(device=step.place.device, dtype=step.place.dtype)
+    said = predict(state.model, image_N3HW, Frame(recipe.frame), views_at_test("identity"), way)
+    called_N = said.logit["identity"] > 0
+    score = float((called_N[label_N == 1].mean() + (~called_N[label_N == 0]).mean()) / 2)
+    if recipe.patience and score > max(state.held_out, default=-1.0):
+        state.best = {name: value.detach().clone() for name, value in trained(state.model)}
+    state.held_out.append(score)
+    return {"held_out": score}
+
+
+def _tired(recipe: Recipe, held_out: list[float]) -> bool:
+    """Whether the last `patience` epochs brought nothing better."""
+    if not recipe.patience or len(held_out) <= recipe.patience:
+        return False
+    return len(held_out) - 1 - int(np.argmax(held_out)) >= recipe.patience

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,11 @@ def as_told(run: dict[str, Any]) -> None:
     torch.set_num_threads(int(run["threads"]))
 
 
-def dtype(run: dict[str, Any]) -> torch.dtype | None:
-    return torch.bfloat16 if run["precision"] == "bf16" else None
+DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def dtype(run: Mapping[str, Any]) -> torch.dtype | None:
+    return DTYPES[run["precision"]]
 
 
 def _wants_bf16(recipe: Recipe, device: str) -> bool:

@@ -17,7 +17,7 @@ def draw(batch: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, 
     return partner_B, torch.maximum(share_B, 1 - share_B)
 
 
-def mix(value_B: Tensor, partner_B: Tensor, share_B: Tensor) -> Tensor:
-    """λ·value + (1−λ)·value[partner], for pictures and targets of any shape `B…`; nan in either stays nan."""
+def mix(value_B: Tensor, other_B: Tensor, share_B: Tensor) -> Tensor:
+    """λ·value + (1−λ)·other, for pictures and targets of any shape `B…`; nan in either stays nan."""
     share = share_B.to(value_B.device).view(-1, *([1] * (value_B.dim() - 1)))
-    return torch.lerp(value_B[partner_B], value_B, share.to(value_B.dtype))
+    return torch.lerp(other_B, value_B, share.to(value_B.dtype))

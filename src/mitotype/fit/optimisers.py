@@ -1,4 +1,4 @@
-"""Optimisers: AdamW for everything, or Muon for the trunk's matrices beside it."""
+"""Optimisers: AdamW for everything, Muon for the trunk's matrices beside it, or plain Adam as the study has it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,63 @@ from typing import Any
 import torch
 from torch import nn
 
+from mitotype.backbones import adapters
 from mitotype.backbones.classifier import Classifier
+from mitotype.fit.muon import Muon
 from mitotype.fit.recipe import Recipe
 
+NAMES = ("adamw", "muon", "adam")
 
-def build(recipe: Recipe, model: Classifier) -> list[torch.optim.Optimizer]:
-    """The optimisers of a recipe; every group keeps its full learning rate as `full_lr`.
+
+def build(recipe: Recipe, model: Classifier, dtype: torch.dtype | None = None) -> list[torch.optim.Optimizer]:
+    """The optimisers of a recipe over what is trained; every group keeps its full learning rate as `full_lr`.
 
     adamw   Loshchilov & Hutter, arXiv 1711.05101; weight decay on matrices and kernels only
-    muon    the momentum of a matrix, made orthogonal by five Newton-Schulz steps (Jordan et al. 2024; Liu et al., arXiv
-            2502.16982), for the two-dimensional weights of the trunk; AdamW for all others and for the heads
+    muon    see `fit.muon`, for the two-dimensional weights of the trunk; AdamW for all others and for the heads
+    adam    Kingma & Ba, arXiv 1412.6980, with the decay added to every gradient
+
+    With the adaptation "full(d)" a weight n steps of the trunk below the head learns at dⁿ of the rate. `dtype` is that of
+    mixed precision, None for float32.
     """
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    learns = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if recipe.optimiser == "adam":
+        found: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(learns.values(), lr=recipe.lr, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay)
+        ]
+        return _remember(found)
     matrices = {
-        n: p for n, p in trained.items() if recipe.optimiser == "muon" and n.startswith("trunk.") and p.dim() == 2
+        n: p for n, p in learns.items() if recipe.optimiser == "muon" and n.startswith("trunk.") and p.dim() == 2
     }
-    others = [p for n, p in trained.items() if n not in matrices]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in others if p.dim() > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    found: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2), foreach=True)
-    ]
+    others = {n: p for n, p in learns.items() if n not in matrices}
+    found = [torch.optim.AdamW(_groups(recipe, model, others), lr=recipe.lr, betas=(0.9, recipe.beta2), foreach=True)]
     if matrices:
-        found.append(torch.optim.Muon(list(matrices.values()), lr=recipe.muon_lr, weight_decay=recipe.weight_decay))
-    for optimiser in found:
+        rate = {"lr": recipe.muon_lr, "weight_decay": recipe.weight_decay}
+        found.append(Muon(matrices.values(), **rate, dtype=dtype or torch.float32))
+    return _remember(found)
+
+
+def _groups(recipe: Recipe, model: Classifier, learns: dict[str, nn.Parameter]) -> list[dict[str, Any]]:
+    """Groups by decay and, where the rate falls from block to block, by depth."""
+    adaptation = adapters.read(recipe.adaptation)
+    if not isinstance(adaptation, adapters.Full) or adaptation.decay == 1:
+        return [
+            {"params": [p for p in learns.values() if p.dim() > 1], "weight_decay": recipe.weight_decay},
+            {"params": [p for p in learns.values() if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+    from timm.optim import param_groups_layer_decay
+
+    groups = param_groups_layer_decay(model.trunk.net, recipe.weight_decay, layer_decay=adaptation.decay)
+    inside = {id(p) for group in groups for p in group["params"]}
+    told = [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": recipe.lr * g["lr_scale"]} for g in groups]
+    heads = [p for p in learns.values() if id(p) not in inside]
+    return [*told, {"params": heads, "weight_decay": recipe.weight_decay}]
+
+
+def _remember(optimisers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
+    for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["full_lr"] = group["lr"]
-    return found
+    return optimisers
 
 
 def set_rate(optimisers: list[torch.optim.Optimizer], share: float) -> None:

@@ -18,34 +18,49 @@ class Recipe:
     """One run.
 
     backbone, size_px, pooling   shelf key, side of the net's input, variant of pooling ("" = the facts' default)
+    colours                      "" = the colour statistics of the facts; "imagenet" or "half" against them, to repeat a study
     options                      of the trunk's builder, such as {"drop_path_rate": 0.1}
+    init_from                    where the trunk's weights come from: "" = random ones, "published" = the publisher's, a file or
+                                 folder of weights, or a run: its member that left out the same fold, or, if it read no labels,
+                                 the one trained on every patch
+    adaptation                   what is trained: "full", "full(0.75)", "lora(8, 16)", "prompts(8)", or a probe: "probe", "knn(20)",
+                                 "prototype", see `backbones.adapters`
     head_dropout                 share of the embedding dropped before the heads
     frame, augment, views        sentences of the room `views`: framing, training only, test time
     objective                    a sentence of the room `losses`
     votes_prior                  a in the soft target (votes_for + a) / (votes + 2a)
     sampler                      a sentence of `fit.samplers`
     mixup                        α of Beta(α, α) for MixUp, 0 = none
-    epochs, batch                an epoch is one draw per training patch
-    optimiser                    "adamw", or "muon" for the trunk's matrices and AdamW for the rest, see `fit.optimisers`
+    draws                        augmentations of every patch in a step
+    epochs, batch                an epoch is one draw per training patch; a step sees `batch` patches
+    accumulate                   parts in which a step's batch goes through the net, to fit into memory
+    recompute                    1: activations are made again in the backward pass, which saves memory and costs time
+    optimiser                    "adamw", "muon" for the trunk's matrices and AdamW for the rest, "adam", see `fit.optimisers`
     lr, beta2, muon_lr           AdamW's learning rate and second decay, Muon's learning rate
-    weight_decay, warmup_epochs  none on norms and biases; the rates rise linearly, then fall by a cosine to 0
+    weight_decay                 none on norms and biases
+    warmup_epochs, schedule      the rates rise linearly, then follow "cosine" (to 0), "constant" or "plateau(0.5, 3)"
+    patience                     epochs without a better held-out balanced accuracy before training stops and the best epoch's
+                                 weights are kept; 0 = never, and nobody looks. The rows of the fold that was looked at flatter
     clip                         largest norm of the gradient, 0 = none
     ema_decay                    of the moving average of the weights, which is what is kept; 0 = the last weights
-    folds                        "study" (the stored ones), "domain" (leave one out), or a number of folds
+    folds                        "study" (the stored ones), "domain" (leave one out), a number of folds, or "none"
     seeds                        members per fold
     refit                        members trained on every patch; with 0 the fold members are deployed
     precision                    "auto", "fp32" or "bf16"; auto is bf16 where the machine multiplies it in hardware
-    init_from                    a run whose trunk is the starting point ("" = random weights)
     teacher                      a run whose scores are learnt by the term `distil` ("" = none)
     calibration, threshold,      rules of the room `scores` for the decision,
     abstention                   fitted on out-of-fold rows
+    flag                         1: fit the flag *unlike the training figures*, 0: leave it out
     """
 
     name: str
     backbone: str
     size_px: int
     pooling: str = ""
+    colours: str = ""
     options: tuple[tuple[str, Any], ...] = ()
+    init_from: str = ""
+    adaptation: str = "full"
     head_dropout: float = 0.0
     frame: str = "crop(64)"
     augment: str = "d4 | crop(64)"
@@ -54,14 +69,19 @@ class Recipe:
     votes_prior: float = 0.0
     sampler: str = "class_balanced"
     mixup: float = 0.0
+    draws: int = 1
     epochs: int = 30
     batch: int = 64
+    accumulate: int = 1
+    recompute: int = 0
     optimiser: str = "adamw"
     lr: float = 1e-3
     beta2: float = 0.999
     muon_lr: float = 0.02
     weight_decay: float = 0.05
     warmup_epochs: float = 2.0
+    schedule: str = "cosine"
+    patience: int = 0
     clip: float = 0.0
     ema_decay: float = 0.998
     folds: str = "study"
@@ -69,33 +89,61 @@ class Recipe:
     refit: int = 0
     seed: int = 0
     precision: str = "auto"
-    init_from: str = ""
     teacher: str = ""
     calibration: str = "platt"
     threshold: str = "balanced_accuracy"
     abstention: str = "share(0.15)"
+    flag: int = 1
 
     def check(self) -> None:
         """Build every sentence once; all mistakes are told together."""
-        from mitotype.backbones import backbones
-        from mitotype.fit import samplers
+        from mitotype.backbones import adapters
+        from mitotype.fit import samplers, schedule
         from mitotype.losses import Objective
         from mitotype.views import Augment, Frame, views_at_test
 
         trouble = Collector()
         for build in (
-            lambda: backbones.get(self.backbone).facts.check_size(self.size_px),
+            self._check_backbone,
             lambda: Frame(self.frame),
             lambda: Augment(self.augment),
             lambda: views_at_test(self.views),
             lambda: Objective(self.objective),
             lambda: samplers.read(self.sampler),
+            lambda: schedule.read(self.schedule),
+            lambda: adapters.read(self.adaptation),
             self._check_sizes,
             self._check_numbers,
         ):
             with trouble.note():
                 build()
         trouble.settle()
+
+    def _check_backbone(self) -> None:
+        """A backbone with what is adapted of it, or a feature with its logistic head."""
+        from mitotype.backbones import adapters, backbones
+        from mitotype.backbones.facts import COLOURS
+        from mitotype.features import features
+        from mitotype.losses import Objective
+
+        probe = adapters.is_probe(self.adaptation)
+        if self.backbone in features:
+            if self.adaptation != "probe":
+                raise Mistake(f"'{self.backbone}' is a feature and has nothing to train.", allowed="adaptation=probe")
+            return
+        facts = backbones.get(self.backbone).facts
+        facts.check_size(self.size_px)
+        if self.pooling and self.pooling not in facts.pooling:
+            raise Mistake(f"{self.backbone} has no pooling '{self.pooling}'.", allowed=", ".join(sorted(facts.pooling)))
+        if self.colours and self.colours not in COLOURS:
+            raise Mistake(f"colours is '{self.colours}'.", allowed=", ".join(sorted(COLOURS)))
+        if probe and Objective(self.objective).heads():
+            raise Mistake("A probe solves one head.", allowed="objective=soft_bce")
+        if not self.adaptation.startswith("full") and not self.init_from:
+            what = (
+                f"'{self.adaptation}' adapts weights, and init_from names none: adapting random ones measures nothing."
+            )
+            raise Mistake(what, allowed="init_from=published, or a file, folder or run")
 
     def _check_sizes(self) -> None:
         """Training and test see pictures of one size; sentences that are none have been told already."""
@@ -121,6 +169,11 @@ class Recipe:
             "mixup": 0,
             "warmup_epochs": 0,
             "votes_prior": 0,
+            "draws": 1,
+            "accumulate": 1,
+            "recompute": 0,
+            "flag": 0,
+            "patience": 0,
         }
         for field, least in low.items():
             if not least <= getattr(self, field) < 1e6:
@@ -128,12 +181,17 @@ class Recipe:
         for field in ("ema_decay", "head_dropout", "beta2"):
             if not 0 <= getattr(self, field) < 1:
                 trouble.add(Mistake(f"{field} is {getattr(self, field)}.", allowed="0 up to, not including, 1"))
-        if self.optimiser not in ("adamw", "muon"):
-            trouble.add(Mistake(f"optimiser is '{self.optimiser}'.", allowed="adamw, muon"))
+        if self.batch % self.accumulate:
+            what = f"a batch of {self.batch} does not fall into {self.accumulate} equal parts."
+            trouble.add(Mistake(what, fix="let accumulate divide batch"))
+        if self.optimiser not in ("adamw", "muon", "adam"):
+            trouble.add(Mistake(f"optimiser is '{self.optimiser}'.", allowed="adamw, muon, adam"))
         if self.precision not in ("auto", "fp32", "bf16"):
             trouble.add(Mistake(f"precision is '{self.precision}'.", allowed="auto, fp32, bf16"))
-        if self.folds not in ("study", "domain") and not (self.folds.isdigit() and 2 <= int(self.folds) <= 100):
-            trouble.add(Mistake(f"folds is '{self.folds}'.", allowed="study, domain, or a number from 2 to 100"))
+        if self.folds not in ("study", "domain", "none") and not (self.folds.isdigit() and 2 <= int(self.folds) <= 100):
+            trouble.add(Mistake(f"folds is '{self.folds}'.", allowed="study, domain, none, or a number from 2 to 100"))
+        if self.folds == "none" and not self.refit:
+            trouble.add(Mistake("Without folds and without refit nothing is trained.", fix="set refit=1"))
         trouble.settle()
 
     def plain(self) -> dict[str, Any]:

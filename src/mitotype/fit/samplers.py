@@ -27,10 +27,10 @@ Sampler = Callable[[int, int, Pool], "np.ndarray"]
 
 
 def read(text: str) -> Sampler:
-    """The sampler a sentence names: "uniform", "class_balanced", "class_balanced(0.4)"."""
+    """The sampler a sentence names: "uniform", "class_balanced(0.4)", "weighted"."""
     steps = sentence.pipeline(text)
     if len(steps) != 1 or steps[0].name not in SAMPLERS:
-        raise unknown("sampler", text, SAMPLERS, "uniform, class_balanced(share of atypical patches)")
+        raise unknown("sampler", text, SAMPLERS, "mitotype train --help")
     try:
         return SAMPLERS[steps[0].name](*steps[0].args, **dict(steps[0].options))
     except TypeError as error:
@@ -42,6 +42,21 @@ def uniform() -> Sampler:
 
     def order(seed: int, epoch: int, pool: Pool) -> np.ndarray:
         return seeds.numpy_generator(seed, "sampler", epoch).permutation(len(pool.label_N))
+
+    return order
+
+
+def weighted(share: float = 0.5) -> Sampler:
+    """As many draws as patches, with replacement, each atypical with probability `share`, as torch's WeightedRandomSampler."""
+    if not 0 < share < 1:
+        raise Mistake(f"weighted({share}) is no share.", allowed="between 0 and 1")
+
+    def order(seed: int, epoch: int, pool: Pool) -> np.ndarray:
+        import numpy as np
+
+        atypical = pool.label_N == ATYPICAL
+        p = np.where(atypical, share / max(atypical.sum(), 1), (1 - share) / max((~atypical).sum(), 1))
+        return seeds.numpy_generator(seed, "sampler", epoch).choice(len(p), len(p), p=p / p.sum())
 
     return order
 
@@ -80,4 +95,8 @@ def _walk(seed: int, which: int, indices: np.ndarray, start: int, count: int) ->
     return walked[first : first + count]
 
 
-SAMPLERS: dict[str, Callable[..., Sampler]] = {"uniform": uniform, "class_balanced": class_balanced}
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "uniform": uniform,
+    "class_balanced": class_balanced,
+    "weighted": weighted,
+}

@@ -83,8 +83,10 @@ def fit(folder: Path, recipe_seed: int, device: str, fold_N: np.ndarray, image_N
     real: dict[int, list[float]] = {}
     beside: list[float] = []
     for place in sorted(path.parent for path in (folder / "members").glob("*/member.json")):
-        member = members.read(place, device=device)
-        fold = int(files.read_json(place / "member.json")["fold"])
+        told = files.read_json(place / "member.json")
+        if "feature" in told:  # it has no embedding of its own
+            return
+        member, fold = members.read(place, device=device), int(told["fold"])
         seen = np.flatnonzero(fold_N != fold)
         seen = seeds.numpy_generator(recipe_seed, "unlike", member.name).permutation(seen)[:AT_MOST]
         embed = _embedder(member, device)
@@ -108,11 +110,12 @@ def fit(folder: Path, recipe_seed: int, device: str, fold_N: np.ndarray, image_N
 
 
 def _embedder(member: Any, device: str) -> Any:
-    from mitotype.backbones.predict import predict
+    from mitotype.backbones.predict import Way, predict
     from mitotype.views import views_at_test
 
+    way = Way(device=device)
     frame, identity = Frame(member.frame), views_at_test("identity")
-    return lambda image_N3HW: predict(member.classifier, image_N3HW, frame, identity, device=device).embedding_ND
+    return lambda image_N3HW: predict(member.classifier, image_N3HW, frame, identity, way).embedding_ND
 
 
 def _score(told: Mapping[str, Any], embedding_ND: np.ndarray) -> np.ndarray:

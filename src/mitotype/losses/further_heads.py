@@ -47,6 +47,7 @@ class Descriptor(Term):
     mixup = "approximate: a mixed picture has the mean of both descriptors only in expectation"
     says = "the shape descriptors of the chromatin as a further task"
     head = "descriptor"
+    reads_labels = False
 
     def __init__(self, outputs: int = 24) -> None:
         self.outputs = int(outputs)  # type: ignore[misc]

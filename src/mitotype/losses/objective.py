@@ -34,10 +34,12 @@ class Batch:
 
     target_B   soft target in [0, 1]: the share of experts who say atypical
     extra      targets `name → BK` of further heads; a row of nan is unknown and costs nothing
+    patch_B    number of the patch, the same for every augmentation of it; None where no term asks
     """
 
     target_B: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+    patch_B: Tensor | None = None
 
 
 class Term:
@@ -48,6 +50,7 @@ class Term:
     says: ClassVar[str]  # one sentence for the listing
     head: ClassVar[str | None] = None  # the further head it reads and its number of outputs
     outputs: ClassVar[int] = 0
+    reads_labels: ClassVar[bool] = True  # False: learns from the pictures alone
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         raise NotImplementedError
@@ -76,6 +79,11 @@ class Objective:
     def heads(self) -> tuple[tuple[str, int], ...]:
         """The further heads that the terms read: name and number of outputs."""
         return tuple((term.head, term.outputs) for term in self.terms if term.head)
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether any term learns from what experts said."""
+        return any(term.reads_labels for term in self.terms)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         parts = [w * term(outputs, batch).mean() for w, term in zip(self.weights, self.terms, strict=True)]

@@ -59,9 +59,14 @@ def logit_of(probability: np.ndarray | float) -> np.ndarray:
 
 
 def log_loss(logit: np.ndarray, target: np.ndarray) -> float:
-    """Mean cross-entropy in nats of σ(logit) against targets in 0..1, computed from logits so that it cannot overflow."""
+    """Mean cross-entropy in nats of σ(logit) against targets in 0..1."""
+    return float(np.mean(log_loss_of_rows(logit, target)))
+
+
+def log_loss_of_rows(logit: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Cross-entropy of every row, computed from logits so that it cannot overflow."""
     logit = np.asarray(logit, float)
-    return float(np.mean(np.logaddexp(0.0, logit) - np.asarray(target, float) * logit))
+    return np.logaddexp(0.0, logit) - np.asarray(target, float) * logit
 
 
 def fit(logit: np.ndarray, target: np.ndarray, kind: str = "temperature") -> Calibration:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,6 +101,12 @@ def with_classes(rows: pd.DataFrame, probability: np.ndarray, threshold: float, 
     return rows.assign(
         **{"probability": probability, "class": classes, "decision": np.where(uncertain, UNCERTAIN, classes)}
     )
+
+
+def also_seen(decision: Decision, digests: Iterable[str]) -> Decision:
+    """The decision that refuses further pictures: those that the weights under it were pre-trained on."""
+    more = {short(digest) for digest in digests} - {""}
+    return replace(decision, digests=tuple(sorted(more.union(decision.digests))))
 
 
 def short(digest: Any) -> str:

@@ -12,9 +12,9 @@ from mitotype.views.view import Drawn, Framing, Pixel, Warp
 from mitotype.views.warp import Room, as_float, resample
 
 
-def rows_of(drawn: Drawn, start: int, stop: int) -> Drawn:
-    """The parameters of patches start … stop - 1: applied to those patches they give what the whole batch gives there."""
-    return {key: value[start:stop] for key, value in drawn.items()}
+def rows_of(drawn: Drawn, rows: slice | Tensor) -> Drawn:
+    """The parameters of some patches: applied to those patches they give what the whole batch gives there."""
+    return {key: value[rows] for key, value in drawn.items()}
 
 
 class Augment:

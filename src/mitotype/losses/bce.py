@@ -1,0 +1,19 @@
+"""Cross-entropy against the majority of the votes, as the published benchmark has it."""
+
+from torch import Tensor
+from torch.nn import functional
+
+from mitotype.losses.objective import Batch, Outputs, Term, losses
+
+
+@losses.add("bce")
+class Bce(Term):
+    """−y·log σ(z) − (1−y)·log(1−σ(z)), with y = 1 where more than half of the votes say atypical."""
+
+    per_patch = True
+    mixup = "not exact: a mixed target is rounded to the nearer class"
+    says = "cross-entropy against the majority of the votes"
+
+    def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
+        label_B = (batch.target_B > 0.5).to(outputs.logit_B.dtype)
+        return functional.binary_cross_entropy_with_logits(outputs.logit_B, label_B, reduction="none")
