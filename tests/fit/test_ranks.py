@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def plain(**changes: object) -> Recipe:
     recipe = Recipe(
-        name="ranks", backbone="vit-mini8", size_px=64, augment="affine(90, 0.1, 0, 2) | d4 | stain(0.1) | crop(64)", views="identity",
+        name="ranks", backbone="vit-mini8", options=(("depth", 2),), size_px=64, augment="affine(90, 0.1, 0, 2) | d4 | stain(0.1) | crop(64)", views="identity",
         mixup=0.3, epochs=2, batch=8, lr=1e-3, warmup_epochs=0.5, ema_decay=0.9, folds="2", precision="fp32", clip=1.0, flag=0,
     )  # fmt: skip
     return dataclasses.replace(recipe, **changes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -66,7 +67,9 @@ def epochs(*, moving: bool = True) -> Callable[[dict[str, Any]], None]:
     def told(line: dict[str, Any]) -> None:
         name = f"{line['cell']}, {line['member']}" if "cell" in line else line["member"]
         where = f"member {line['job']} of {line['jobs']} ({name})"
-        text = f"{where}: epoch {line['epoch']} of {line['epochs']}, loss {line['loss']:.4f}"
+        text, loss = f"{where}: epoch {line['epoch']} of {line['epochs']}", line["loss"]
+        if loss is not None and math.isfinite(loss):  # what is solved has none
+            text += f", loss {loss:.4f}"
         say(text, line["epoch"] == line["epochs"])
 
     return told

@@ -145,7 +145,15 @@ def _runner(ask: Ask) -> Callable[[np.ndarray], np.ndarray]:
 
     facts = backbones.get(ask.name).facts
     widest = max(facts.pooling, key=lambda name: facts.pooling[name])
-    told = Architecture(ask.name, ask.size_px, widest, options=ask.options, adaptation="probe", base=ask.base.digest, colours=ask.colours)
+    told = Architecture(
+        ask.name,
+        ask.size_px,
+        widest,
+        options=ask.options,
+        adaptation="probe",
+        base=ask.base.digest,
+        colours=ask.colours,
+    )
     trunk = build(told, seed=0, base_state=weights.state(ask.base)).to(ask.device)
     view = [(name, made) for name, made in views_at_test(_sentence_of(ask.view)) if name == ask.view]
     frame, way = Frame(ask.frame), Way(device=ask.device, dtype=machine.DTYPES[ask.precision])

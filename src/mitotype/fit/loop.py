@@ -128,7 +128,23 @@ def begun(recipe: Recipe, objective: Objective, place: Place, seed: int) -> Clas
     model = build(told, seed=seed, base_state=weights.state(place.base) if place.base else None)
     if recipe.recompute:
         model.trunk.recompute = True
-    return model.to(place.device).train()
+    model = model.to(place.device).train()
+    if place.device.startswith("cuda") and place.dtype is not None:
+        halve_frozen(model, place.dtype)
+    if recipe.compile:
+        for block in getattr(model.trunk, "blocks", [model.trunk]):
+            block.compile()
+    return model
+
+
+def halve_frozen(model: Classifier, dtype: torch.dtype) -> None:
+    """Keep what is not trained in the dtype of mixed precision: autocast would cast it again in every step.
+
+    Vectors (norms, biases, scales) stay as they are: they weigh nothing, and norms are reckoned in float32.
+    """
+    for parameter in model.trunk.parameters():
+        if not parameter.requires_grad and parameter.dim() > 1:
+            parameter.data = parameter.data.to(dtype)
 
 
 def architecture(recipe: Recipe, objective: Objective, base: Base | None = None) -> Architecture:

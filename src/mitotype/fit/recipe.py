@@ -35,6 +35,7 @@ class Recipe:
     epochs, batch                an epoch is one draw per training patch; a step sees `batch` patches
     accumulate                   parts in which a step's batch goes through the net, to fit into memory
     recompute                    1: activations are made again in the backward pass, which saves memory and costs time
+    compile                      1: the trunk's blocks are compiled by torch (minutes at the start, faster steps on a GPU)
     optimiser                    "adamw", "muon" for the trunk's matrices and AdamW for the rest, "adam", see `fit.optimisers`
     lr, beta2, muon_lr           AdamW's learning rate and second decay, Muon's learning rate
     weight_decay                 none on norms and biases
@@ -74,6 +75,7 @@ class Recipe:
     batch: int = 64
     accumulate: int = 1
     recompute: int = 0
+    compile: int = 0
     optimiser: str = "adamw"
     lr: float = 1e-3
     beta2: float = 0.999
@@ -172,6 +174,7 @@ class Recipe:
             "draws": 1,
             "accumulate": 1,
             "recompute": 0,
+            "compile": 0,
             "flag": 0,
             "patience": 0,
         }
