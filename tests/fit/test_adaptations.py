@@ -14,7 +14,7 @@ from mitotype.backbones.classifier import Architecture, build
 from mitotype.core import files, pictures
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
-from mitotype.deploy import make, scorer
+from mitotype.deploy import classify, make, scorer
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
@@ -113,8 +113,10 @@ def test_a_feature_is_a_member_that_speaks(drawn_cohort: Cohort, tmp_path: Path)
     bundle = make.bundle(folder, tmp_path / "bundle", name="floor")
     opened = scorer.open_scorer(str(bundle))
     assert opened.members == ("all-seed0",)
-    said = opened.words(pictures.pack(drawn_cohort).image_N3HW[0])
-    assert said and all(sentence.startswith("the chromatin ") for sentence in said)
+    [answer] = classify.classify(opened, classify.gather([drawn_cohort.rows["path"].iloc[0]]), words=True)
+    assert answer.words and all(sentence.startswith("the chromatin ") for sentence in answer.plain()["words"])
+    with pytest.raises(Mistake, match="none can speak"):
+        classify.classify(scorer.open_scorer("default"), [], words=True)
     head = bundle / "members" / "all-seed0" / "head.json"
     head.write_text(head.read_text().replace("0", "1", 1))
     with pytest.raises(Mistake, match=r"was changed"):

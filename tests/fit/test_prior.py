@@ -21,7 +21,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def plain(**changes: object) -> Recipe:
     recipe = Recipe(
-        name="plain", backbone="vit-mini8", options=(("depth", 2),), size_px=64, augment="d4 | crop(64)", views="identity", epochs=1, batch=8, warmup_epochs=0.0,
+        name="plain", backbone="vit-mini8", options=(("depth", 2),), size_px=64,
+        augment="d4 | crop(64)", views="identity", epochs=1, batch=8, warmup_epochs=0.0,
         folds="2", precision="fp32", ema_decay=0.5, flag=0,
     )  # fmt: skip
     return dataclasses.replace(recipe, **changes)

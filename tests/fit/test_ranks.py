@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
 from mitotype.fit import recipe as recipes
-from mitotype.fit import run
+from mitotype.fit import run, stems
 from mitotype.fit.recipe import Recipe
 from mitotype.scores import table
 
@@ -23,7 +24,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def plain(**changes: object) -> Recipe:
     recipe = Recipe(
-        name="ranks", backbone="vit-mini8", options=(("depth", 2),), size_px=64, augment="affine(90, 0.1, 0, 2) | d4 | stain(0.1) | crop(64)", views="identity",
+        name="ranks", backbone="vit-mini8", options=(("depth", 2),), size_px=64,
+        augment="affine(90, 0.1, 0, 2) | d4 | stain(0.1) | crop(64)", views="identity",
         mixup=0.3, epochs=2, batch=8, lr=1e-3, warmup_epochs=0.5, ema_decay=0.9, folds="2", precision="fp32", clip=1.0, flag=0,
     )  # fmt: skip
     return dataclasses.replace(recipe, **changes)
@@ -49,7 +51,7 @@ import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from mitotype.fit import run
+from mitotype.fit import run, stems
 run.go_on(Path(sys.argv[1]))
 """
 
@@ -77,8 +79,6 @@ def test_two_ranks_train_to_what_one_does(whole_run: Path, drawn_cohort: Cohort,
 
 
 def losses(folder: Path) -> list[float]:
-    import json
-
     return [json.loads(line)["loss"] for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
@@ -92,3 +92,26 @@ def test_saving_memory_changes_nothing(whole_run: Path, drawn_cohort: Cohort, tm
 def test_a_batch_that_does_not_fall_into_parts_is_a_mistake() -> None:
     with pytest.raises(Mistake, match="equal parts"):
         plain(accumulate=3).check()
+
+
+@pytest.mark.parametrize(
+    ("adaptation", "augment"),
+    [("head", "crop(64)"), ("full(last=1)", "d4 | crop(64)"), ("prompts(2, last=1)", "mirror | crop(64)")],
+)
+def test_kept_stems_change_nothing(
+    adaptation: str,
+    augment: str,
+    whole_run: Path,
+    drawn_cohort: Cohort,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base = whole_run / "members" / "fold1-seed0"
+    recipe = plain(init_from=str(base), adaptation=adaptation, augment=augment, mixup=0.0)
+    kept = run.start(recipe, drawn_cohort, tmp_path / "kept")
+    first = json.loads((kept / "log.jsonl").read_text().splitlines()[0])
+    assert first["kept"] and first["keeps_gb"] > 0
+    monkeypatch.setattr(stems, "free_bytes", lambda device: 1.0)
+    walked = run.start(recipe, drawn_cohort, tmp_path / "walked")
+    assert json.loads((walked / "log.jsonl").read_text().splitlines()[0])["kept"] is False
+    assert gap(kept, walked) < 1e-4

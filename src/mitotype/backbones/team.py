@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mitotype.backbones import adapters, members
 from mitotype.backbones.classifier import Architecture, Classifier, Outputs
+from mitotype.core import files
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def read(folders: Sequence[Path], *, device: str = "cpu") -> list[Team]:
     groups: dict[tuple[Architecture, str], list[Path]] = {}
     alone = 0
     for folder in folders:
-        told, _ = members.opened(folder)
+        told = files.read_json(folder / members.TOLD, what="member")
         architecture = Architecture.read(told["architecture"])
         mark = str(told["frame"])
         if not architecture.base:  # trained whole: nothing is shared

@@ -136,17 +136,23 @@ def _published(name: str, facts: Facts) -> tuple[Path, str]:
     if facts.repository is None:
         what = f"No weights are published for {name}."
         raise Mistake(what, fix="train from random ones, or name a file or run in init_from")
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
     by_file = f"bring the file: mitotype weights {name} --from FILE"
-    names, absent = (facts.weights_file,) if facts.weights_file else USUAL, False
+    names = (facts.weights_file,) if facts.weights_file else USUAL
+    for file in names:
+        cached = try_to_load_from_cache(facts.repository, file)
+        if isinstance(cached, str):
+            return Path(cached), _revision(facts.repository, Path(cached))
+    absent = False
     for file in names:
         try:
             path = Path(hf_hub_download(facts.repository, file))
-            return path, f"{facts.repository}@{path.parent.name[:12]}"
+            return path, _revision(facts.repository, path)
         except LocalEntryNotFoundError:
             absent = True
+            break
         except GatedRepoError as error:
             fix = (
                 f"ask for access at {facts.access_url}, then `hf auth login` and mitotype weights {name}; or {by_file}"
@@ -161,6 +167,12 @@ def _published(name: str, facts: Facts) -> tuple[Path, str]:
         what = f"The weights of {name} are not in the hub's cache, and the hub is not reached."
         raise Mistake(what, fix=f"with a network: mitotype weights {name}; without: {by_file}")
     raise Mistake(f"{facts.access_url} holds none of {', '.join(names)}.", fix=by_file)
+
+
+def _revision(repository: str, path: Path) -> str:
+    """OWNER/NAME@revision, the revision being the folder of the hub's cache that the file lies in."""
+    inside = path.parts[path.parts.index("snapshots") + 1] if "snapshots" in path.parts else path.parent.name
+    return f"{repository}@{inside[:12]}"
 
 
 def _remembered(name: str, path: Path, source: str) -> Base:

@@ -51,6 +51,9 @@ def classify(
     bundle: Annotated[str, typer.Option(help="shipped bundle's name, or a folder of a bundle or run")] = "default",
     mpp: Mpp = None,
     out: Annotated[Path | None, typer.Option("--out", help=".csv, .json or .parquet to write")] = None,
+    words: Annotated[
+        bool, typer.Option("--words", help="what the shape descriptors say, in sentences; with --bundle morphology")
+    ] = False,
     json: Json = False,
     device: Device = "cpu",
 ) -> None:
@@ -66,7 +69,7 @@ def classify(
     asked = deployed.gather(pictures, mpp)
     opened = scorer.open_scorer(bundle, device=show.device(device))
     with show.progress("classify", len(asked)) as step:
-        answers = deployed.classify(opened, asked, done=step)
+        answers = deployed.classify(opened, asked, words=words, done=step)
     show.answers(answers, out, as_json=json)
 
 

@@ -67,6 +67,10 @@ def epochs(*, moving: bool = True) -> Callable[[dict[str, Any]], None]:
     def told(line: dict[str, Any]) -> None:
         name = f"{line['cell']}, {line['member']}" if "cell" in line else line["member"]
         where = f"member {line['job']} of {line['jobs']} ({name})"
+        if "keeps_gb" in line:
+            size = f"{line['keeps_gb']:.2f} GB, the frozen blocks' output under {line['views']} views"
+            say(f"{where}: {'keeps' if line['kept'] else 'has no room to keep'} {size}", True)
+            return
         text, loss = f"{where}: epoch {line['epoch']} of {line['epochs']}", line["loss"]
         if loss is not None and math.isfinite(loss):  # what is solved has none
             text += f", loss {loss:.4f}"
@@ -112,7 +116,8 @@ def answers(found: Sequence[Answer], out: Path | None, *, as_json: bool) -> None
     plain = [answer.plain() for answer in found]
     if as_json:
         print(json.dumps(plain, indent=1, ensure_ascii=False))
-    rows = pd.DataFrame([{**line, "flags": "; ".join(line["flags"])} for line in plain])
+    flat = ("flags", "words")
+    rows = pd.DataFrame([{k: "; ".join(v) if k in flat else v for k, v in line.items()} for line in plain])
     if out is not None:
         if out.suffix not in (".csv", ".json", ".parquet"):
             raise Mistake(f"'{out}' has no ending that is written here.", allowed=".csv, .json, .parquet")

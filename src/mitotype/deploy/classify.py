@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ class Answer:
     probability   of atypical, calibrated        class         atypical or normal, by the threshold
     decision      the class, or "uncertain"      spread        SD of the members' probabilities, nan for one
     flags         "uncertain", "unlike the training figures"
+    words         what the shape descriptors say, where it was asked for
     """
 
     path: str
@@ -37,12 +38,13 @@ class Answer:
     klass: str
     spread: float
     flags: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         said = asdict(self)
         said["class"] = said.pop("klass")
-        order = ("path", "page", "probability", "decision", "class", "spread", "flags")
-        return {key: list(said[key]) if key == "flags" else said[key] for key in order}
+        order = ["path", "page", "probability", "decision", "class", "spread", "flags"] + ["words"] * bool(self.words)
+        return {key: list(said[key]) if key in ("flags", "words") else said[key] for key in order}
 
 
 def gather(named: Iterable[str], mpp_um: float | None = None) -> list[tuple[Path, float]]:
@@ -85,18 +87,28 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def classify(
-    scorer: Scorer, asked: list[tuple[Path, float]], *, done: Callable[[int], None] = lambda n: None
+    scorer: Scorer,
+    asked: list[tuple[Path, float]],
+    *,
+    words: bool = False,
+    done: Callable[[int], None] = lambda n: None,
 ) -> list[Answer]:
-    """Answer every page of every picture, in the order asked.
+    """Answer every page of every picture, in the order asked; with `words` also what the shape descriptors say of it.
 
     Pictures are read while the last ones are scored, CHUNK at a time. Raises one Mistake that names every picture that
     cannot be read or is too small; nothing is skipped in silence.
     """
+    if words and not scorer.described:
+        what = f"No shape descriptors are among the members of '{scorer.where.name}', so that none can speak."
+        raise Mistake(what, fix="mitotype classify PICTURES --words --bundle morphology")
     answers: list[Answer] = []
     trouble = Collector()
     for chunk in _read_ahead(asked, scorer.needs_px, trouble):
         if chunk and not trouble.found:
-            answers += _answer(scorer, chunk)
+            found = _answer(scorer, chunk)
+            if words:
+                found = [replace(one, words=scorer.words(image)) for one, (*_, image) in zip(found, chunk, strict=True)]
+            answers += found
         done(len(chunk))
     trouble.settle()
     return answers

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ def train(folder: Path, jobs: Sequence[Job], workers: int, told: Callable[[dict[
         for number, job in enumerate(jobs, 1)
         if not whole(folder, job)
     ]
-    side_by_side(_one, calls, workers, Tail([folder / LOG]), told)
+    for _ in side_by_side(_one, calls, workers, Tail([folder / LOG]), told):
+        pass
 
 
 def whole(folder: Path, job: Job) -> bool:
@@ -46,17 +47,18 @@ def side_by_side(
     workers: int,
     said: Tail,
     told: Callable[[dict[str, Any]], None],
-    done: Callable[[int], None] = lambda more: None,
-) -> None:
-    """`work(*call)` for every call, `workers` at once. What they log is told here; the first one that fails stops all.
+) -> Iterator[int]:
+    """`work(*call)` for every call, `workers` at once; the number of each call is yielded when it has ended.
 
-    `done` is told how many more calls have ended. `work` is a plain function of a module, since it travels by its name.
+    What they log is told here; the first one that fails stops all. `work` is a plain function of a module, since it travels by
+    its name.
     """
     if not calls:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_watch, initargs=(os.getpid(),)) as pool:
-        left = {pool.submit(work, *call) for call in calls}
+        number = {pool.submit(work, *call): place for place, call in enumerate(calls)}
+        left = set(number)
         try:
             while left:
                 ended, left = wait(left, timeout=LOOK_EVERY_S, return_when=FIRST_COMPLETED)
@@ -64,7 +66,7 @@ def side_by_side(
                     told(line)
                 for future in ended:
                     future.result()
-                    done(1)
+                    yield number[future]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():

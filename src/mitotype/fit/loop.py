@@ -22,7 +22,7 @@ from mitotype.backbones.predict import Way, mixed, predict
 from mitotype.backbones.weights import Base
 from mitotype.core import seeds
 from mitotype.core.mistakes import Mistake
-from mitotype.fit import checkpoint, mixing, optimisers, ranks, samplers, schedule
+from mitotype.fit import checkpoint, mixing, optimisers, ranks, samplers, schedule, stems
 from mitotype.fit.average import Average
 from mitotype.fit.recipe import Recipe
 from mitotype.losses import Batch, Objective
@@ -66,6 +66,7 @@ class Step:
     seed: int
     place: Place
     rank: ranks.Ranks
+    stems: stems.Stems | None
 
 
 def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classifier:
@@ -89,7 +90,9 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
     with ranks.joined(model, recipe.batch) as rank:  # it may move the weights: whoever holds on to them comes after
         state = checkpoint.State(model, Average(model, recipe.ema_decay), optimisers.build(recipe, model, place.dtype))
         checkpoint.load(place.folder, state)
-        step = Step(recipe, patches, Augment(recipe.augment), objective, seed, place, rank)
+        augment = Augment(recipe.augment)
+        kept = stems.keep(model, recipe, patches, augment, place) if rank.count == 1 else None
+        step = Step(recipe, patches, augment, objective, seed, place, rank, kept)
         while state.epochs < recipe.epochs and not _tired(recipe, state.held_out):
             epoch, losses = state.epochs, []
             order = sampler(seed, epoch, pool)
@@ -173,7 +176,7 @@ def _descend(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Tensor:
     for last, (image_B3CC, batch) in enumerate(parts, 1 - len(parts)):
         with step.rank.quiet(last < 0):
             with mixed(step.place.device, step.place.dtype):
-                outputs = step.rank.model(image_B3CC)
+                outputs = step.stems.judge(image_B3CC) if step.stems else step.rank.model(image_B3CC)
             loss = step.objective(outputs, batch) / len(parts)
             loss.backward()
         total += loss.detach()
@@ -183,7 +186,8 @@ def _descend(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Tensor:
 def _parts(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Iterator[tuple[Tensor, Batch]]:
     """Pictures and targets of one step, augmented, then mixed; of this rank's share of the batch, part by part.
 
-    Parameters are drawn for the whole batch, so that neither ranks nor parts change what a patch becomes.
+    Parameters are drawn for the whole batch, so that neither ranks nor parts change what a patch becomes. Where stems are kept,
+    they stand in the place of pictures.
     """
     recipe, patches, device = step.recipe, step.patches, step.place.device
     chosen = np.repeat(chosen, recipe.draws)
@@ -195,6 +199,8 @@ def _parts(step: Step, chosen: np.ndarray, epoch: int, number: int) -> Iterator[
     patch_B = torch.from_numpy(chosen)
 
     def shown(rows: slice | Tensor) -> Tensor:
+        if step.stems:
+            return step.stems.of(patch_B[rows], rows_of(drawn, rows))
         image_B3HW = torch.from_numpy(np.array(patches.image_N3HW[chosen[rows]])).to(device)
         return step.augment.apply(image_B3HW, rows_of(drawn, rows))
 

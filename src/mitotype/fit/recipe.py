@@ -17,7 +17,7 @@ from mitotype.core.mistakes import Collector, Mistake, unknown
 class Recipe:
     """One run.
 
-    backbone, size_px, pooling   shelf key, side of the net's input, variant of pooling ("" = the facts' default)
+    backbone, size_px, pooling   shelf key, side of the net's input (0 = the facts' default), variant of pooling ("" likewise)
     colours                      "" = the colour statistics of the facts; "imagenet" or "half" against them, to repeat a study
     options                      of the trunk's builder, such as {"drop_path_rate": 0.1}
     init_from                    where the trunk's weights come from: "" = random ones, "published" = the publisher's, a file or
@@ -56,7 +56,7 @@ class Recipe:
 
     name: str
     backbone: str
-    size_px: int
+    size_px: int = 0
     pooling: str = ""
     colours: str = ""
     options: tuple[tuple[str, Any], ...] = ()
@@ -134,7 +134,7 @@ class Recipe:
                 raise Mistake(f"'{self.backbone}' is a feature and has nothing to train.", allowed="adaptation=probe")
             return
         facts = backbones.get(self.backbone).facts
-        facts.check_size(self.size_px)
+        facts.check_size(self.size_px or facts.size_px)
         if self.pooling and self.pooling not in facts.pooling:
             raise Mistake(f"{self.backbone} has no pooling '{self.pooling}'.", allowed=", ".join(sorted(facts.pooling)))
         if self.colours and self.colours not in COLOURS:
@@ -196,6 +196,15 @@ class Recipe:
         if self.folds == "none" and not self.refit:
             trouble.add(Mistake("Without folds and without refit nothing is trained.", fix="set refit=1"))
         trouble.settle()
+
+    def resolved(self) -> Recipe:
+        """The recipe with the sizes that it leaves to the facts of its backbone."""
+        from mitotype.backbones import backbones
+        from mitotype.features import features
+
+        if self.size_px or self.backbone in features:
+            return self
+        return dataclasses.replace(self, size_px=backbones.get(self.backbone).facts.size_px)
 
     def plain(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "options": dict(self.options)}

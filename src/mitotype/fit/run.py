@@ -82,6 +82,7 @@ def prepare(
             f"'{folder}' already holds a run.", fix=f"mitotype resume {folder}, or choose another folder with --out"
         )
     recipe.check()
+    recipe = recipe.resolved()
     _check_labels(cohort)
     pack = pictures.pack(cohort, min_px=needs_px(recipe))
     fold = folds.assign(recipe, cohort)

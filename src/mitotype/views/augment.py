@@ -66,6 +66,23 @@ class Augment:
             drawn.update({f"{place}.{step.name}.{key}": value for key, value in own.items()})
         return drawn
 
+    def listed(self) -> tuple[str, int] | None:
+        """Where a patch has finitely many augmentations: the drawn parameter that numbers them ("" for a single one) and how
+        many there are. None where they are a continuum."""
+        random = [(place, step) for place, step in enumerate(self.steps) if isinstance(step.view, Warp | Pixel)]
+        if not random:
+            return "", 1
+        place, step = random[0]
+        if len(random) > 1 or not isinstance(step.view, Warp) or not step.view.elements:
+            return None
+        [name] = step.view.draw(1, torch.Generator(), 1)
+        return f"{place}.{step.name}.{name}", step.view.elements
+
+    def shown(self, image_B3HW: Tensor, number: int) -> Tensor:
+        """`image_B3CC` of pictures under one of the listed augmentations."""
+        name, _ = self.listed() or ("", 1)
+        return self.apply(image_B3HW, {name: torch.full((len(image_B3HW),), number)} if name else {})
+
     @torch.no_grad()
     def apply(self, image_B3HW: Tensor, drawn: Drawn) -> Tensor:
         """image_B3CC, float32 in [0, 1], channels last, on the device of `image_B3HW` (uint8, or float in [0, 1]).

@@ -38,6 +38,7 @@ class D4(Warp):
     """One of the eight turns and mirrors of the square, each equally often; exact when no other warp stands beside it."""
 
     exact: ClassVar[bool] = True
+    elements: ClassVar[int] = 8
 
     def draw(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Drawn:
         return {"element_B": torch.randint(0, 8, (batch_size,), generator=generator)}

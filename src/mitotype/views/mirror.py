@@ -18,6 +18,7 @@ class Mirror(Warp):
     """Exchanges left and right of every second patch; exact when no other warp stands beside it."""
 
     exact: ClassVar[bool] = True
+    elements: ClassVar[int] = 2
 
     def draw(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Drawn:
         return {"mirrored_B": torch.randint(0, 2, (batch_size,), generator=generator)}

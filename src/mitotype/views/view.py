@@ -84,6 +84,7 @@ class Warp(View):
 
     kind = "warp"
     exact: ClassVar[bool] = False  # moves pixels onto pixels: has `permuted`, needs no resampling
+    elements: ClassVar[int] = 0  # how many there are, where they are finitely many: its one parameter is their number
 
     def draw(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Drawn:
         """The random parameters of `batch_size` patches, on the CPU."""

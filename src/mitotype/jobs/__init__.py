@@ -1,0 +1,1 @@
+"""Many experiments: which they are (`grid`), where they run (`where`), the benchmark over them and its table."""
