@@ -194,8 +194,8 @@ def _of_cell(one: CellRun) -> dict[str, Any]:
         **told,
         "regime": REGIMES.get(word, word),
         "weights": Path(recipe.init_from).name if recipe.init_from else "random",
-        "licence": facts.licence,
-        "commercial": facts.commercial,
+        "licence": facts.licence if recipe.init_from else "no weights of others",
+        "commercial": facts.commercial or not recipe.init_from,  # an architecture binds nobody
     }
 
 
