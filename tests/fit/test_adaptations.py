@@ -148,7 +148,7 @@ def test_a_bundle_takes_its_own_base_along_and_names_a_published_one(drawn_cohor
 
 
 @pytest.mark.parametrize("text", ["lora(0)", "lora(8, 16, 0.95)", "lora(1.5)", "prompts(8, 9)", "tune", "probe(3)", "knn(k=x)",
-                                  "full(1.5)", "lora | probe", ""])  # fmt: skip
+                                  "full(1.5)", "probe(last=1)", "lora | probe", ""])  # fmt: skip
 def test_adaptations_that_are_none(text: str) -> None:
     with pytest.raises(Mistake):
         adapters.read(text)

@@ -46,7 +46,7 @@ class Full(Adaptation):
     def apply(self, trunk: nn.Module, facts: Facts) -> None:
         if self.last:
             trunk.requires_grad_(False)
-            for block in _blocks(trunk)[-self.last :]:
+            for block in trunk.blocks[_first(trunk, self.last) :]:  # type: ignore[index]
                 block.requires_grad_(True)
             _transformer(trunk, "full(last=…)").net.norm.requires_grad_(True)
 
@@ -116,7 +116,7 @@ class Lora(Adaptation):
             raise ValueError(what + (f"; not Linear: {', '.join(strange)}" if strange else ""))
         if not self.last:
             return found
-        first = len(_blocks(trunk)) - self.last
+        first = _first(trunk, self.last)
         return [(name, m) for name, m in found if int(re.search(r"blocks\.(\d+)\.", name).group(1)) >= first]  # type: ignore[union-attr]
 
 
@@ -127,7 +127,7 @@ class Prompt(Adaptation):
     def apply(self, trunk: nn.Module, facts: Facts) -> None:
         trunk.requires_grad_(False)
         walked = _transformer(trunk, "prompts")
-        walked.prompts = Prompts(walked, self.count, len(walked.blocks) - self.last if self.last else 0)
+        walked.prompts = Prompts(walked, self.count, _first(trunk, self.last) if self.last else 0)
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,13 @@ def read(text: str) -> Adaptation:
         raise unknown("adaptation", text, ADAPTATIONS, "mitotype train --help")
     step, kind = steps[0], ADAPTATIONS[steps[0].name]
     given: dict[str, Any] = dict(zip(kind.order, step.args, strict=False)) | dict(step.options)
-    known = {f.name: f for f in dataclasses.fields(kind.made)}
+    fields = dataclasses.fields(kind.made)
+    known = {f.name: f for f in fields if f.name != "last" or not issubclass(kind.made, Probe)}
+    if len(step.args) > len(kind.order) or any(n not in known or isinstance(v, str | tuple) for n, v in given.items()):
+        allowed = ", ".join(f"{f.name}={f.default:g}" for f in known.values())
+        raise Mistake(f"'{step}' is not understood.", allowed=f"{step.name}({allowed})" if allowed else step.name)
     for name, value in given.items():
-        whole = name in known and isinstance(known[name].default, int)
-        if name not in known or len(step.args) > len(kind.order) or isinstance(value, str | tuple):
-            allowed = ", ".join(f"{f.name}={f.default:g}" for f in known.values())
-            raise Mistake(f"'{step}' is not understood.", allowed=f"{step.name}({allowed})")
+        whole = isinstance(known[name].default, int)
         low = 0 if name in ("last", "dropout", "rs", "dora") else 1e-6
         if not low <= value <= kind.most.get(name, 1024) or (whole and value != int(value)):
             raise Mistake(f"{name} is {value:g} in '{step}'.", allowed=f"up to {kind.most.get(name, 1024):g}")
@@ -191,5 +192,9 @@ def _transformer(trunk: nn.Module, what: str) -> TransformerTrunk:
     return trunk
 
 
-def _blocks(trunk: nn.Module) -> nn.ModuleList:
-    return _transformer(trunk, "last=…").blocks
+def _first(trunk: nn.Module, last: int) -> int:
+    """The number of the first of the last `last` blocks."""
+    blocks = len(_transformer(trunk, "last=…").blocks)
+    if last >= blocks:
+        raise Mistake(f"last={last} leaves none of {blocks} blocks as it is.", allowed=f"up to {blocks - 1}")
+    return blocks - last
