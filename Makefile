@@ -9,7 +9,7 @@ demo: $(VENV)/installed
 	$(BIN)/mitotype demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal
 
 check: $(VENV)/installed
 	$(BIN)/ruff check src tests benchmarks

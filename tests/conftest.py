@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mitotype.core.words import Cohort
 from mitotype.fit.recipe import Recipe
 from tests import drawn
+
+settings.register_profile("same", derandomize=True, deadline=None)  # one revision is judged alike everywhere
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

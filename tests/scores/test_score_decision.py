@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mitotype.core.files import plain
@@ -158,6 +158,7 @@ def test_separable_classes_are_parted_in_the_gap() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0.001, 0.999), st.booleans()), min_size=4, max_size=60), st.floats(0.05, 0.95))
+@example([(0.5, False), (0.001, False), (0.0010000000000000002, True)], 0.5)
 @settings(max_examples=60, deadline=None)
 def test_sensitivity_floor_is_kept_and_no_higher_threshold_keeps_it(
     rows: list[tuple[float, bool]], floor: float

@@ -1,4 +1,4 @@
-"""The demo's recipe: a tiny net on a synthetic cohort, in about two minutes on two cores."""
+"""The demo's recipe: a tiny net on a synthetic cohort, in two to four minutes on two cores."""
 
 from mitotype.fit.recipe import Recipe
 from mitotype.recipes import recipes
@@ -6,9 +6,9 @@ from mitotype.recipes import recipes
 
 @recipes.add("demo")
 def demo() -> Recipe:
-    """A small net on the synthetic cohort, three folds by case.
+    """A small net on the synthetic cohort, two folds by case.
 
-    Command: mitotype demo. Cost: about two minutes on two cores. It shows the road, not a result.
+    Command: mitotype demo. Cost: two to four minutes on two cores. It shows the road, not a result.
     """
     return Recipe(
         name="demo",
@@ -25,5 +25,5 @@ def demo() -> Recipe:
         warmup_epochs=1.0,
         clip=1.0,
         ema_decay=0.98,
-        folds="3",
+        folds="2",
     )

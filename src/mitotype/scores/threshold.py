@@ -118,7 +118,9 @@ def floor(probability: np.ndarray, label: np.ndarray, sensitivity: float) -> flo
     positive = np.sort(probability[label == 1])[::-1]
     last = positive[int(np.ceil(sensitivity * len(positive) - 1e-9)) - 1]
     below = probability[probability < last]
-    return float((last + below.max()) / 2) if len(below) else float(last)
+    if not len(below):
+        return float(last)
+    return float(max((last + below.max()) / 2, np.nextafter(below.max(), 1)))  # neighbours in floating point have no middle
 
 
 def smoothed_best(probability: np.ndarray, label: np.ndarray) -> float:
