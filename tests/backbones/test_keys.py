@@ -78,7 +78,7 @@ def published(told: Facts) -> Any:
 
 
 def family(name: str) -> Facts:
-    """The sibling's facts at one grid: how positions are resampled is not what these tests are about."""
+    """The sibling's facts at the grid of its weights."""
     told = sibling(name)
     return replace(told, size_px=told.grid_px)
 

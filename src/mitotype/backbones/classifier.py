@@ -6,6 +6,7 @@ Shapes: B patches, C side of the framed picture in px, S side of the net's input
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mitotype.backbones import adapters, heads
-from mitotype.backbones.facts import COLOURS, Colours, backbones
+from mitotype.backbones.facts import COLOURS, Colours, Facts, backbones
 from mitotype.core import seeds
-from mitotype.core.mistakes import Mistake
+from mitotype.core.mistakes import Mistake, unknown
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Architecture:
                 pooling=str(value["pooling"]),
                 heads=tuple((str(k), int(v)) for k, v in value["heads"].items()),
                 head_dropout=float(value["head_dropout"]),
-                options=tuple((str(k), v) for k, v in value["options"].items()),
+                options=tuple((str(k), tuple(v) if isinstance(v, list) else v) for k, v in value["options"].items()),
                 adaptation=str(value.get("adaptation", "full")),
                 base=str(value.get("base", "")),
                 colours=str(value.get("colours", "")),
@@ -100,6 +101,8 @@ class Classifier(nn.Module):
         self.dropout = nn.Dropout(architecture.head_dropout)
         self.head = heads.build(kind, width, **numbers)
         self.extra = nn.ModuleDict({name: heads.LinearHead(width, outputs) for name, outputs in architecture.heads})
+        if architecture.colours and architecture.colours not in COLOURS:
+            raise unknown("set of colours", architecture.colours, COLOURS, "mitotype backbones")
         colours = COLOURS[architecture.colours] if architecture.colours else Colours(facts.mean, facts.std)
         self.register_buffer("mean", torch.tensor(colours.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(colours.std).view(1, 3, 1, 1), persistent=False)
@@ -122,15 +125,21 @@ class Classifier(nn.Module):
         return pool(feature, self.architecture.pooling, self.facts.prefix_tokens) if feature.dim() == 3 else feature
 
     def judge(self, feature: Tensor) -> Outputs:
-        """Outputs from what the trunk says."""
-        embedding_BD = self.pooled(feature)
+        """Outputs from what the trunk says: pooled and judged in float32, whatever the trunk was reckoned in."""
+        embedding_BD = self.pooled(feature.float())
         kept_BD = self.dropout(embedding_BD)
-        extra = {name: head(kept_BD).float() for name, head in self.extra.items()}
-        tokens = feature if feature.dim() == 3 else None
-        return Outputs(self.head(kept_BD).squeeze(1).float(), embedding_BD.float(), tokens, extra)
+        with exact(feature.device.type):
+            logit_B = self.head(kept_BD).squeeze(1)
+            extra = {name: head(kept_BD) for name, head in self.extra.items()}
+        return Outputs(logit_B, embedding_BD, feature if feature.dim() == 3 else None, extra)
 
     def forward(self, image_B3CC: Tensor) -> Outputs:
         return self.judge(self.trunk(self.prepare(image_B3CC)))
+
+
+def exact(device: str) -> AbstractContextManager[Any]:
+    """No mixed precision inside: a probe's weights on raw embeddings, and ties among logits, need float32."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def pool(tokens_BTD: Tensor, pooling: str, prefix_tokens: int) -> Tensor:
@@ -149,7 +158,8 @@ def checked(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[st
     """`state` with its position embedding on the trunk's grid. Raises a Mistake unless it has exactly the trunk's tensors."""
     own = trunk.state_dict()
     state = {
-        key: fitted(value, own.get(key), trunk) if key.endswith("pos_embed") else value for key, value in state.items()
+        key: fitted(value, own.get(key), trunk, backbones.get(name).facts) if key.endswith("pos_embed") else value
+        for key, value in state.items()
     }
     wrong = {
         "missing": sorted(own.keys() - state.keys()),
@@ -165,8 +175,10 @@ def checked(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[st
     return state
 
 
-def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any) -> Tensor:
-    """A position embedding on the trunk's grid: timm's bicubic, antialiased resampling, made once when weights are loaded."""
+def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, facts: Facts) -> Tensor:
+    """A position embedding on the trunk's grid, resampled once when weights are loaded: bicubic and antialiased, as timm does and
+    transformers where there are registers; without antialiasing where the publisher's code for transformers has none.
+    """
     if own_1TD is None or embedding_1TD.shape == own_1TD.shape or embedding_1TD.shape[-1] != own_1TD.shape[-1]:
         return embedding_1TD
     from timm.layers import resample_abs_pos_embed
@@ -176,6 +188,7 @@ def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any) -> Tensor:
         embedding_1TD,
         list(net.patch_embed.grid_size),
         num_prefix_tokens=0 if net.no_embed_class else net.num_prefix_tokens,
+        antialias=not (facts.keys.startswith("hf-") and facts.prefix_tokens == 1),
     )
 
 

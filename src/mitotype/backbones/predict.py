@@ -41,17 +41,16 @@ class Way:
 
 
 def precision(device: str, wanted: str = "auto") -> torch.dtype | None:
-    """The dtype of automatic mixed precision, None for plain float32.
+    """The dtype of automatic mixed precision when pictures are scored, None for plain float32.
 
-    "auto" is bf16 on a GPU and float32 on a CPU, so that a card's numbers are met on every CPU.
+    It is bf16 on a GPU unless the recipe `wanted` "fp32", and float32 on a CPU, so that a card's numbers are met on every CPU.
     """
-    if wanted == "bf16" or (wanted == "auto" and device.startswith("cuda")):
-        return torch.bfloat16
-    return None
+    return torch.bfloat16 if device.startswith("cuda") and wanted != "fp32" else None
 
 
 def mixed(device: str, dtype: torch.dtype | None) -> torch.autocast | nullcontext[None]:
-    return torch.autocast(device.split(":")[0], dtype) if dtype is not None else nullcontext()
+    """Mixed precision on a device; weights are cast anew each time, since the members of a team change places under it."""
+    return torch.autocast(device.split(":")[0], dtype, cache_enabled=False) if dtype is not None else nullcontext()
 
 
 def predict(

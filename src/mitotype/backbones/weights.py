@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,13 +55,38 @@ def find(name: str, where: str) -> Base:
     return _remembered(name, path, source)
 
 
+def bring(name: str, where: str) -> Base:
+    """Take in a file or folder that lies on this machine as the published weights of `name`, for work without a network."""
+    base = find(name, where)
+    files.write_json(_brought(name), {"path": base.path, "source": base.source})
+    return base
+
+
+def at_hand(name: str) -> tuple[Path, str] | None:
+    """File and source of the published weights where no network is needed: in the hub's cache, or brought here by hand."""
+    from huggingface_hub import try_to_load_from_cache
+
+    facts = backbones.get(name).facts
+    if facts.repository is None:
+        return None
+    for file in _names(facts):
+        cached = try_to_load_from_cache(facts.repository, file)
+        if isinstance(cached, str):
+            return Path(cached), _revision(facts.repository, Path(cached))
+    told = files.read_json(_brought(name), what="note of weights") if _brought(name).is_file() else None
+    return (Path(told["path"]), str(told["source"])) if told and Path(told["path"]).is_file() else None
+
+
 def known(name: str, digest: str, near: Path | None = None) -> Base:
     """The base that a member was trained on, by its digest: in the folder `near`, where a bundle keeps what it may share, or
     wherever it was seen on this machine. Raises a Mistake that says how to bring it here.
     """
     beside = near / f"{digest}.safetensors" if near else None
     if beside is not None and beside.is_file():
-        return _remembered(name, beside, "bundle")
+        found = _remembered(name, beside, "bundle")
+        if found.digest != digest:
+            raise Mistake(f"The weights '{beside}' are not those of their name.", fix="restore the file from a copy")
+        return found
     note = _note(name, digest)
     if note.is_file():
         base = Base(**files.read_json(note, what="note of weights"))
@@ -86,7 +113,7 @@ def read(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
         raise Mistake(
             f"The weights '{path}' cannot be read: {str(error).splitlines()[0]}.", fix="fetch them again"
@@ -136,19 +163,21 @@ def _published(name: str, facts: Facts) -> tuple[Path, str]:
     if facts.repository is None:
         what = f"No weights are published for {name}."
         raise Mistake(what, fix="train from random ones, or name a file or run in init_from")
-    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError
 
+    found = at_hand(name)
+    if found:
+        return found
     by_file = f"bring the file: mitotype weights {name} --from FILE"
-    names = (facts.weights_file,) if facts.weights_file else USUAL
-    for file in names:
-        cached = try_to_load_from_cache(facts.repository, file)
-        if isinstance(cached, str):
-            return Path(cached), _revision(facts.repository, Path(cached))
+    names = _names(facts)
     absent = False
     for file in names:
         try:
             path = Path(hf_hub_download(facts.repository, file))
+            for shown in facts.example or ():
+                with suppress(EntryNotFoundError):
+                    hf_hub_download(facts.repository, shown)
             return path, _revision(facts.repository, path)
         except LocalEntryNotFoundError:
             absent = True
@@ -165,8 +194,13 @@ def _published(name: str, facts: Facts) -> tuple[Path, str]:
             raise Mistake(what, fix=f"see {facts.access_url}; or {by_file}") from error
     if absent:
         what = f"The weights of {name} are not in the hub's cache, and the hub is not reached."
-        raise Mistake(what, fix=f"with a network: mitotype weights {name}; without: {by_file}")
+        fix = f"with a network: mitotype weights {name} (see {facts.access_url}); without: {by_file}"
+        raise Mistake(what, fix=fix)
     raise Mistake(f"{facts.access_url} holds none of {', '.join(names)}.", fix=by_file)
+
+
+def _names(facts: Facts) -> tuple[str, ...]:
+    return (facts.weights_file,) if facts.weights_file else USUAL
 
 
 def _revision(repository: str, path: Path) -> str:
@@ -177,7 +211,7 @@ def _revision(repository: str, path: Path) -> str:
 
 def _remembered(name: str, path: Path, source: str) -> Base:
     """The base of a file; its digest is reckoned once and kept with size and time of change."""
-    path = path.resolve()
+    path = Path(os.path.abspath(path))  # the hub's cache names a file by a link; what lies behind it has no suffix
     stat = path.stat()
     seen = cache_folder() / "weights" / "files" / f"{files.digest_of(os.fspath(path))[:24]}.json"
     kept = json.loads(seen.read_text(encoding="utf-8")) if seen.is_file() else {}
@@ -195,3 +229,7 @@ def _remembered(name: str, path: Path, source: str) -> Base:
 
 def _note(name: str, digest: str) -> Path:
     return cache_folder() / "weights" / name / f"{digest[:24]}.json"
+
+
+def _brought(name: str) -> Path:
+    return cache_folder() / "weights" / name / "brought.json"

@@ -42,7 +42,7 @@ def weights(names: Sequence[str], source: Path | None, as_json: bool) -> None:
     for name in names:
         with trouble.note():
             facts = backbones.get(name).facts
-            base = bases.find(name, str(source) if source else bases.PUBLISHED)
+            base = bases.bring(name, str(source)) if source else bases.find(name, bases.PUBLISHED)
             with torch.device("meta"):
                 trunk = backbones.get(name).build(facts, facts.size_px, {})
             checked(trunk, bases.state(base), name)
@@ -68,13 +68,17 @@ def embed(asked: Asked) -> None:
     cohort = join([c for where in asked.data for c in datasets.read(where, part="all", mpp_um=asked.mpp)])
     is_feature = asked.name in features
     facts = None if is_feature else backbones.get(asked.name).facts
+    if facts and asked.pooling and asked.pooling not in facts.pooling:
+        raise Mistake(f"{asked.name} has no pooling '{asked.pooling}'.", allowed=", ".join(sorted(facts.pooling)))
+    if asked.out.suffix not in files.TABLES:
+        raise Mistake(f"'{asked.out}' is no table.", allowed=", ".join(files.TABLES))
     device = show.device(asked.device)
     ask = embedding.Ask(
         name=asked.name,
         base=None if is_feature else bases.find(asked.name, asked.init_from),
         size_px=facts.size_px if facts else 0,
         frame=asked.frame,
-        precision="bf16" if device.startswith("cuda") else "fp32",
+        precision=facts.precision if facts and device.startswith("cuda") else "fp32",
         device=device,
     )
     pack = pictures.pack(cohort)

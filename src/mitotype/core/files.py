@@ -99,6 +99,9 @@ def read_json(path: Path, *, what: str = "file", max_bytes: int = 64 * 2**20) ->
         raise Mistake(f"The {what} '{path}' is not valid JSON: {error}.", fix="restore it from a copy") from error
 
 
+TABLES = (".csv", ".parquet")
+
+
 def write_table(path: Path, rows: pd.DataFrame) -> None:
     """Write a table by its ending: .parquet or .csv (cells that a spreadsheet would run are quoted)."""
     with atomic(path) as part:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,10 +26,11 @@ def examine(name: str, where: str | None) -> list[Check]:
 
 
 def _memory(facts: Facts) -> Check:
+    import psutil
     import torch
 
     need_gb = facts.params_m * 4e6 / 2**30
-    have_gb = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    have_gb = psutil.virtual_memory().available / 2**30
     card = (
         f"; GPU {torch.cuda.get_device_properties(0).total_memory / 2**30:.0f} GB" if torch.cuda.is_available() else ""
     )
@@ -45,14 +45,13 @@ def _access(name: str, facts: Facts) -> Iterator[Check]:
             "weights", True, "none are published; training starts from random ones, or from a file or run of yours"
         )
         return
-    from huggingface_hub import auth_check, get_token, try_to_load_from_cache
+    from huggingface_hub import auth_check, get_token
 
-    from mitotype.backbones.weights import USUAL
+    from mitotype.backbones.weights import at_hand
 
-    files = (facts.weights_file,) if facts.weights_file else USUAL
-    here = [f for f in files if isinstance(try_to_load_from_cache(facts.repository, f), str)]
+    here = at_hand(name)
     if here:
-        yield Check("weights", True, f"{here[0]} of {facts.repository} is in the hub's cache")
+        yield Check("weights", True, f"{here[0].name} is here, from {here[1]}")
         return
     yield Check(
         "weights", False, f"not in the hub's cache ({facts.licence})", f"mitotype weights {name}, or with --from FILE"
@@ -83,7 +82,7 @@ def _loaded(name: str, facts: Facts, where: str) -> Iterator[Check]:
         made.append(build(told, seed=0, base_state=weights.state(base)).eval())
         return f"every tensor in its place, {facts.params_m:.1f} M parameters"
 
-    yield tried("strict loading", load, "is it the file of this backbone, and of a timm new enough?", must=True)
+    yield tried("strict loading", load, "check that the file belongs to this backbone; update timm", must=True)
     if made:
         yield tried(
             "a grey picture", lambda: _spoken(made[0], facts), "the weights hold numbers that are not finite", must=True
@@ -115,11 +114,13 @@ def _example(classifier: Classifier, facts: Facts, folder: Path) -> Check:
     if not picture.is_file() or not embedding.is_file():
         fix = f"put {' and '.join(facts.example)} of the repository beside the weights"
         return Check("publisher's example", False, "not beside the weights", fix)
-    theirs_D = read_tensor(embedding).flatten().float()
-    image_HW3 = torch.from_numpy(pictures.read(picture).copy())
-    image_13HW = image_HW3.permute(2, 0, 1)[None] / 255
-    fix = "print the versions with mitotype doctor, and compare"
-    return tried("publisher's example", lambda: _agrees(classifier, image_13HW, theirs_D), fix, must=True)
+
+    def agrees() -> str:
+        theirs_D = read_tensor(embedding).flatten().float()
+        image_HW3 = torch.from_numpy(pictures.read(picture).copy())
+        return _agrees(classifier, image_HW3.permute(2, 0, 1)[None] / 255, theirs_D)
+
+    return tried("publisher's example", agrees, "print the versions with mitotype doctor, and compare", must=True)
 
 
 def _agrees(classifier: Classifier, image_13HW: torch.Tensor, theirs_D: torch.Tensor) -> str:

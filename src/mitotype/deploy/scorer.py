@@ -46,6 +46,7 @@ class Scorer:
     decision: Decision
     unlike: unlike.Unlike | None
     device: str
+    precision: str = "auto"  # as the recipe says
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ class Scorer:
         found, strange = [], []
         for number, team in enumerate(self.teams, 1):
             last = number == len(self.teams) and not self.described
-            way = Way(device=self.device, dtype=precision(self.device), done=done if last else lambda n: None)
+            way = Way(device=self.device, dtype=precision(self.device, self.precision), done=done if last else lambda n: None)
             said = predict_team(team, image_N3HW, Frame(team.frame), views_at_test(self.views), way)
             for name, prediction in zip(team.names, said, strict=True):
                 found.append(table.rows(patch_ids, prediction.logit, part=TEST, fold=0, member=name))
@@ -103,6 +104,7 @@ def open_scorer(where: str, *, device: str = "cpu") -> Scorer:
         told = bundle.read(folder)
         names, views, combine = told["members"], told["views"], told["combine"]
         decide, strange = told["decide"], told["unlike"]
+        run = told["told"].get("run") or {}
     else:
         run = finished(folder)
         names, views, combine = deployed(folder, run), run["recipe"]["views"], Combine().to_dict()
@@ -116,7 +118,9 @@ def open_scorer(where: str, *, device: str = "cpu") -> Scorer:
     teams = tuple(teams_on_disk.read(nets, device=device))
     described = tuple(feature_members.read(place) for place in places if place not in nets)
     line = unlike.Unlike.read(strange) if strange else None
-    return Scorer(folder, teams, described, views, Combine.from_dict(combine), Decision.from_dict(decide), line, device)
+    wanted = str(run.get("recipe", {}).get("precision", "auto"))
+    judge = Combine.from_dict(combine), Decision.from_dict(decide)
+    return Scorer(folder, teams, described, views, *judge, line, device, wanted)
 
 
 def finished(run: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mitotype.backbones.weights import Base
 
-SCHEMA = 1
+SCHEMA = 2
 SEGMENT = 512  # pictures; what a kill costs at most
 Done = Callable[[int], None]
 

@@ -181,7 +181,8 @@ def _say(work: Work) -> dict[str, np.ndarray]:
     member = members.read(work.mine, device=device)
     frame, views = Frame(work.recipe.frame), views_at_test(work.recipe.views)
     left_N3HW = work.image_N3HW[~work.inside_N]
-    return predict(member.classifier, left_N3HW, frame, views, Way(device=device, dtype=precision(device))).logit
+    way = Way(device=device, dtype=precision(device, work.recipe.precision))
+    return predict(member.classifier, left_N3HW, frame, views, way).logit
 
 
 def _say_probed(work: Work) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ finite list (nothing, a mirror, D4's eight), their output is reckoned once and i
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,4 +88,6 @@ def free_bytes(device: str) -> float:
     """Memory that is free where stems are kept."""
     if device.startswith("cuda"):
         return float(torch.cuda.mem_get_info(torch.device(device))[0])
-    return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    import psutil
+
+    return float(psutil.virtual_memory().available)
