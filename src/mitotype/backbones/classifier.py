@@ -59,7 +59,7 @@ class Architecture:
                 pooling=str(value["pooling"]),
                 heads=tuple((str(k), int(v)) for k, v in value["heads"].items()),
                 head_dropout=float(value["head_dropout"]),
-                options=tuple((str(k), tuple(v) if isinstance(v, list) else v) for k, v in value["options"].items()),
+                options=tuple((str(k), v) for k, v in value["options"].items()),
                 adaptation=str(value.get("adaptation", "full")),
                 base=str(value.get("base", "")),
                 colours=str(value.get("colours", "")),

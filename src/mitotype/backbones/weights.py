@@ -211,7 +211,7 @@ def _revision(repository: str, path: Path) -> str:
 
 def _remembered(name: str, path: Path, source: str) -> Base:
     """The base of a file; its digest is reckoned once and kept with size and time of change."""
-    path = Path(os.path.abspath(path))  # the hub's cache names a file by a link; what lies behind it has no suffix
+    path = path.absolute()  # the hub's cache names a file by a link; what lies behind it has no suffix
     stat = path.stat()
     seen = cache_folder() / "weights" / "files" / f"{files.digest_of(os.fspath(path))[:24]}.json"
     kept = json.loads(seen.read_text(encoding="utf-8")) if seen.is_file() else {}

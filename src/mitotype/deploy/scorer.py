@@ -71,7 +71,9 @@ class Scorer:
         found, strange = [], []
         for number, team in enumerate(self.teams, 1):
             last = number == len(self.teams) and not self.described
-            way = Way(device=self.device, dtype=precision(self.device, self.precision), done=done if last else lambda n: None)
+            way = Way(
+                device=self.device, dtype=precision(self.device, self.precision), done=done if last else lambda n: None
+            )
             said = predict_team(team, image_N3HW, Frame(team.frame), views_at_test(self.views), way)
             for name, prediction in zip(team.names, said, strict=True):
                 found.append(table.rows(patch_ids, prediction.logit, part=TEST, fold=0, member=name))

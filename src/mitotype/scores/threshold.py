@@ -120,7 +120,9 @@ def floor(probability: np.ndarray, label: np.ndarray, sensitivity: float) -> flo
     below = probability[probability < last]
     if not len(below):
         return float(last)
-    return float(max((last + below.max()) / 2, np.nextafter(below.max(), 1)))  # neighbours in floating point have no middle
+    return float(
+        max((last + below.max()) / 2, np.nextafter(below.max(), 1))
+    )  # neighbours in floating point have no middle
 
 
 def smoothed_best(probability: np.ndarray, label: np.ndarray) -> float:
