@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+import transformers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -20,8 +21,6 @@ from mitotype.backbones.keys import renamed
 from mitotype.core.mistakes import Mistake
 from tests.backbones import siblings
 from tests.backbones.siblings import DEPTH, HEADS, WIDTH, sibling
-
-transformers = pytest.importorskip("transformers")
 
 Spelling = Callable[[Any, Path], dict[str, Tensor]]
 
@@ -99,6 +98,21 @@ def test_our_net_says_what_the_publishers_says(name: str, spelling: Spelling, tm
     with torch.inference_mode():
         expected, said = net(x_B3SS).last_hidden_state, trunk(x_B3SS)
     assert expected.std() > 0.1
+    torch.testing.assert_close(said, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("patches", [2, 5])
+@pytest.mark.parametrize("name", REAL)
+def test_positions_are_resampled_as_the_publisher_does(name: str, patches: int) -> None:
+    told = family(name)
+    net = published(told)
+    told = replace(told, size_px=patches * (told.patch_px or 0))
+    assert told.size_px != told.grid_px
+    x_B3SS = torch.randn(2, 3, told.size_px, told.size_px, generator=torch.Generator().manual_seed(1))
+    asked = {"interpolate_pos_encoding": True} if told.keys == "hf-vit" else {}
+    with torch.inference_mode():
+        expected = net(x_B3SS, **asked).last_hidden_state
+        said = loaded(name, told, net.state_dict())(x_B3SS)
     torch.testing.assert_close(said, expected, atol=1e-5, rtol=1e-5)
 
 

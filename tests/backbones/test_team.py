@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from mitotype.backbones import members, team, weights
 from mitotype.backbones.adapters import trained
 from mitotype.backbones.classifier import Architecture, build
-from mitotype.backbones.predict import predict, predict_team
+from mitotype.backbones.predict import Way, predict, predict_team
 from mitotype.backbones.transformer import TransformerTrunk
 from mitotype.backbones.weights import Base
 
@@ -85,6 +85,25 @@ def test_five_members_on_one_trunk(
             np.testing.assert_allclose(other.embedding_ND, one.embedding_ND, rtol=1e-4, atol=1e-5)
     assert len(walked) == 2 * len(views) * walks
     assert len({round(float(one.logit["identity"][0]), 4) for one in alone}) == 5
+
+
+@pytest.mark.parametrize("adaptation", ["probe", "lora(4, last=2)", "full(last=1)"])
+def test_a_team_in_half_precision_says_what_its_members_say(adaptation: str, base: Base, tmp_path: Path) -> None:
+    """No cast of one member speaks for the next, and the head is reckoned in float32 whatever the trunk is."""
+    places = five(base, adaptation, tmp_path / "members")
+    image_N3HW = np.random.default_rng(0).integers(0, 256, (3, 3, 64, 64), dtype=np.uint8)
+    half, views = Way(dtype=torch.bfloat16), [("identity", lambda x: x)]
+    [together] = team.read(places)
+    said = predict_team(together, image_N3HW, lambda x: x.float() / 255, views, half)
+    for place, one in zip(places, said, strict=True):
+        alone = predict(members.read(place).classifier, image_N3HW, lambda x: x.float() / 255, views, half)
+        np.testing.assert_allclose(one.logit["identity"], alone.logit["identity"], rtol=1e-4, atol=1e-4)
+        with torch.inference_mode():
+            exact_N = members.head(place)(torch.from_numpy(one.embedding_ND)).squeeze(1).numpy()
+        np.testing.assert_allclose(one.logit["identity"], exact_N, rtol=1e-4, atol=1e-4)
+    assert len({round(float(one.logit["identity"][0]), 4) for one in said}) == 5
+    plain = predict(members.read(places[0]).classifier, image_N3HW, lambda x: x.float() / 255, views)
+    assert not np.allclose(plain.embedding_ND, said[0].embedding_ND, rtol=1e-4, atol=1e-4)  # it was half precision
 
 
 def test_members_trained_whole_stand_alone(tmp_path: Path) -> None:

@@ -101,7 +101,10 @@ def test_a_position_embedding_comes_to_the_trunks_grid(tmp_path: Path) -> None:
 
 def test_without_a_network_both_ways_on_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(Mistake, match=r"(?s)not in the hub's cache.*with a network: mitotype weights uni.*--from FILE"):
+    with pytest.raises(
+        Mistake,
+        match=r"(?s)not in the hub's cache.*with a network: mitotype weights uni .*huggingface.co/MahmoodLab/UNI.*--from FILE",
+    ):
         weights.find("uni", "published")
     with pytest.raises(Mistake, match="No weights are published for vit-mini8"):
         weights.find("vit-mini8", "published")
@@ -122,9 +125,33 @@ def test_a_gated_model_names_the_page_where_access_is_asked_for(monkeypatch: pyt
 
 def test_what_the_hub_gives_is_named_with_its_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with shelved("uni") as [name]:
+        blob = tmp_path / "blobs" / "abc"  # the hub's cache keeps the file without a suffix, and a link with its name
         place = tmp_path / "snapshots" / "0123456789abcdef" / "model.safetensors"
-        place.parent.mkdir(parents=True)
-        save_file(trunk_state(name), place)
+        for folder in (blob.parent, place.parent):
+            folder.mkdir(parents=True)
+        save_file(trunk_state(name), blob)
+        place.symlink_to(blob)
         monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, file: str(place))
         base = weights.find(name, "published")
         assert base.source == "mitotype-tests/tiny-uni@0123456789ab"
+        assert len(weights.state(base)) == len(trunk_state(name))
+
+
+def test_a_file_that_was_brought_is_what_is_published_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with shelved("uni") as [name]:
+        save_file(trunk_state(name), tmp_path / "mine.safetensors")
+        brought = weights.bring(name, str(tmp_path / "mine.safetensors"))
+        assert weights.find(name, "published").digest == brought.digest
+        assert weights.at_hand(name) == (tmp_path / "mine.safetensors", "mine.safetensors")
+
+
+def test_a_base_beside_a_bundle_is_the_one_it_is_called_by(tmp_path: Path) -> None:
+    save_file(trunk_state(), tmp_path / f"{'0' * 64}.safetensors")
+    with pytest.raises(Mistake, match="not those of their name"):
+        weights.known("vit-mini8", "0" * 64, tmp_path)
+
+
+def test_an_old_checkpoint_is_read(tmp_path: Path) -> None:
+    torch.save(trunk_state(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert weights.read(tmp_path / "old.pth").keys() == trunk_state().keys()

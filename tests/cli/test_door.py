@@ -144,3 +144,11 @@ def test_audit_speaks(said, own_csv: Path) -> None:  # type: ignore[no-untyped-d
 @pytest.mark.parametrize("name", sorted(pages.pages()))
 def test_the_reference_is_as_the_code_writes_it(name: str) -> None:
     assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == pages.pages()[name]
+
+
+def test_the_shipped_descriptors_speak_and_json_has_no_nan(said, drawn_cohort: Cohort) -> None:  # type: ignore[no-untyped-def]
+    code, out, err = said("classify", drawn_cohort.rows["path"].iloc[0], "--bundle", "morphology", "--words", "--json")
+    assert code == 0, err
+    [answer] = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert answer["spread"] is None
+    assert all(sentence.startswith("the chromatin ") for sentence in answer["words"])

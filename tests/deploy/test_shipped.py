@@ -1,4 +1,4 @@
-"""The shipped bundle on real pictures: it gives its card's numbers, and flags what is no centred figure."""
+"""The shipped bundles on real pictures: they give their cards' numbers; the first flags what is no centred figure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def scorer() -> Scorer:
 
 
 @pytest.mark.real
-def test_classify_gives_the_cards_numbers_on_atnorm_br(scorer: Scorer, shared_data: Path) -> None:
+@pytest.mark.parametrize("name", ["default", "morphology"])
+def test_classify_gives_the_cards_numbers_on_atnorm_br(name: str, shared_data: Path) -> None:
+    scorer = open_scorer(name)
     answers = classify.classify(scorer, classify.gather([str(shared_data / "AMi-Br_Benchmark" / "AtNorM-Br")]))
     label = np.array([Path(answer.path).parent.name == "Atypical" for answer in answers])
     said = np.array([answer.klass == "atypical" for answer in answers])

@@ -46,9 +46,10 @@ class Full(Adaptation):
     def apply(self, trunk: nn.Module, facts: Facts) -> None:
         if self.last:
             trunk.requires_grad_(False)
-            for block in trunk.blocks[_first(trunk, self.last) :]:  # type: ignore[index]
+            walked = _transformer(trunk, "full(last=…)")
+            for block in list(walked.blocks)[_first(walked, self.last) :]:
                 block.requires_grad_(True)
-            _transformer(trunk, "full(last=…)").net.norm.requires_grad_(True)
+            walked.net.norm.requires_grad_(True)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Lora(Adaptation):
     def targets(self, trunk: nn.Module, facts: Facts) -> list[tuple[str, nn.Module]]:
         """The modules that are adapted: exactly as many as the facts announce, every one a Linear."""
         if facts.lora_targets is None:
-            raise Mistake(f"{facts.offline_arch} is not adapted by LoRA.", allowed="full, probe, knn, prototype")
+            raise Mistake(f"{facts.offline_arch} is not adapted by LoRA.", allowed="full, head, probe, knn, prototype")
         found = [(name, m) for name, m in trunk.named_modules() if re.fullmatch(facts.lora_targets, name)]
         strange = [f"{name} ({type(m).__name__})" for name, m in found if not isinstance(m, nn.Linear)]
         if strange or len(found) != facts.lora_modules:
@@ -165,9 +166,11 @@ def read(text: str) -> Adaptation:
         raise Mistake(f"'{step}' is not understood.", allowed=f"{step.name}({allowed})" if allowed else step.name)
     for name, value in given.items():
         whole = isinstance(known[name].default, int)
-        low = 0 if name in ("last", "dropout", "rs", "dora") else 1e-6
-        if not low <= value <= kind.most.get(name, 1024) or (whole and value != int(value)):
-            raise Mistake(f"{name} is {value:g} in '{step}'.", allowed=f"up to {kind.most.get(name, 1024):g}")
+        low = 0 if name in ("last", "dropout", "rs", "dora") else (1 if whole else 1e-6)
+        most = kind.most.get(name, 1024)
+        if not low <= value <= most or (whole and value != int(value)):
+            allowed = f"a {'whole ' if whole else ''}number from {low:g} to {most:.7g}"
+            raise Mistake(f"{name} is {value:g} in '{step}'.", allowed=allowed)
         given[name] = int(value) if whole else float(value)
     return kind.made(**given)
 
@@ -188,7 +191,7 @@ def trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def _transformer(trunk: nn.Module, what: str) -> TransformerTrunk:
     if not isinstance(trunk, TransformerTrunk):
-        raise Mistake(f"{what} needs a transformer's blocks.", allowed="full, lora, probe, knn, prototype")
+        raise Mistake(f"{what} needs a transformer's blocks.", allowed="full, lora, head, probe, knn, prototype")
     return trunk
 
 

@@ -90,7 +90,7 @@ class Classifier(nn.Module):
                 allowed=", ".join(sorted(facts.pooling)),
             )
         self.architecture, self.facts = architecture, facts
-        self.size_px = facts.check_size(architecture.size_px)
+        self.size_px = facts.check_size(architecture.size_px, architecture.backbone)
         self.trunk = backbone.build(facts, self.size_px, dict(architecture.options))
         if base_state is not None:
             fill(self.trunk, base_state, architecture.backbone)

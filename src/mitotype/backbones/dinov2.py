@@ -1,4 +1,4 @@
-"""DINOv2 (Meta, arXiv 2304.07193): transformers of natural pictures, the control for every pathology model."""
+"""DINOv2 (Meta, arXiv 2304.07193): transformers trained on natural pictures, the control for every pathology model."""
 
 from mitotype.backbones.facts import IMAGENET, Facts, backbones
 from mitotype.backbones.transformer import TransformerTrunk

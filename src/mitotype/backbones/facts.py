@@ -105,12 +105,12 @@ class Facts:
         """The page where the weights are described, and where access is asked for if they are gated."""
         return f"https://huggingface.co/{self.repository}" if self.weights else None
 
-    def check_size(self, size_px: int) -> int:
-        """`size_px` if the net takes it, else a Mistake with the nearest sizes that it takes."""
+    def check_size(self, size_px: int, name: str = "") -> int:
+        """`size_px` if the net takes it, else a Mistake with the nearest sizes that it takes. `name` is the backbone's."""
         if size_px < self.multiple_px or size_px % self.multiple_px:
             below = max(size_px // self.multiple_px, 1) * self.multiple_px
             raise Mistake(
-                f"{self.offline_arch} does not take {size_px} px.",
+                f"{name or self.offline_arch} does not take {size_px} px.",
                 nearest=f"{below} or {below + self.multiple_px}",
                 allowed=f"multiples of {self.multiple_px}",
             )

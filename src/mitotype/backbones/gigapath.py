@@ -39,7 +39,7 @@ backbones.add(
         licence="Apache-2.0 text with research-only conditions",
         gated=True,
         commercial=False,
-        shareable_derivatives=True,
+        shareable_derivatives=False,
         verified="built",
         source="repository and model card; Xu et al., Nature 2024",
     ),

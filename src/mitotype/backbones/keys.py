@@ -6,7 +6,7 @@ hf-vit      a ViTModel of transformers (Dosovitskiy et al., arXiv 2010.11929)
 hf-dinov2   a Dinov2Model of transformers, with or without registers (Oquab et al., arXiv 2304.07193)
 
 The spelling of transformers 4, in which files on the hub are written, and that of transformers 5 are both read. What no map
-knows keeps its name, so that loading strictly tells it.
+knows keeps its name, so that strict loading reports it.
 """
 
 from __future__ import annotations

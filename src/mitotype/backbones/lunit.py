@@ -35,7 +35,7 @@ for patch_px in (16, 8):
             licence="Lunit Public Licence, research only",
             gated=False,
             commercial=False,
-            shareable_derivatives=True,
+            shareable_derivatives=False,
             verified="built",
             source="repository and model card; Kang et al., arXiv 2212.04690",
         ),

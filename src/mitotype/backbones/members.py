@@ -50,14 +50,27 @@ def write(folder: Path, name: str, frame: str, classifier: Classifier, *, more: 
 
     Only what was trained is kept; the base under it is named by its digest.
     """
-    raw = save(halved(dict(adapters.trained(classifier))))
+    return write_state(folder, name, frame, classifier.architecture, dict(adapters.trained(classifier)), more=more)
+
+
+def write_state(
+    folder: Path,
+    name: str,
+    frame: str,
+    architecture: Architecture,
+    trained: Mapping[str, Tensor],
+    *,
+    more: Mapping[str, Any] | None = None,
+) -> str:
+    """The same for a member whose trained tensors are known without its net."""
+    raw = save(halved(trained))
     digest = files.digest_of(raw)
     with files.atomic(folder / WEIGHTS) as part:
         part.write_bytes(raw)
     told = {
         "name": name,
         "frame": frame,
-        "architecture": classifier.architecture.plain(),
+        "architecture": architecture.plain(),
         "digest": digest,
         **(more or {}),
     }

@@ -1,4 +1,5 @@
-"""Team: members that stand on one base. The base is held once; what each of them trained is put in its place when it speaks.
+"""Team: members of one architecture and one frame on one base. The base is held once for them, and what each of them trained is
+put in its place when it speaks; members of another architecture or frame hold the base once more.
 
 Where all of them left the first blocks as they are, these are walked once for all; probes share the whole trunk.
 """
@@ -57,7 +58,7 @@ class Team:
 
 
 def read(folders: Sequence[Path], *, device: str = "cpu") -> list[Team]:
-    """Members on disk as teams: those of one architecture on one base with one frame stand together; each base is read once."""
+    """Members on disk as teams: those of one architecture (base included) with one frame stand together, and only they share it."""
     groups: dict[tuple[Architecture, str], list[Path]] = {}
     alone = 0
     for folder in folders:

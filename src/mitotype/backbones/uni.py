@@ -1,4 +1,4 @@
-"""UNI and UNI2-h (Mahmood Lab): DINOv2 transformers of 100 000 and 350 000 slides of many organs."""
+"""UNI and UNI2-h (Mahmood Lab): DINOv2 transformers trained on 100 000 and 350 000 slides of many organs."""
 
 from mitotype.backbones.facts import IMAGENET, Facts, backbones
 from mitotype.backbones.transformer import TransformerTrunk

@@ -1,4 +1,4 @@
-"""Virchow and Virchow2 (Paige): DINOv2 transformers of 1.5 and 3.1 million slides."""
+"""Virchow and Virchow2 (Paige): DINOv2 transformers trained on 1.5 and 3.1 million slides."""
 
 from mitotype.backbones.facts import IMAGENET, Facts, backbones
 from mitotype.backbones.transformer import TransformerTrunk
@@ -38,7 +38,7 @@ backbones.add(
         licence="Apache-2.0 with additional terms (read them first)",
         gated=True,
         commercial=False,
-        shareable_derivatives=True,
+        shareable_derivatives=False,
         verified="built",
         source="model card; Vorontsov et al., arXiv 2309.07778",
     ),

@@ -83,7 +83,7 @@ def embed(asked: Asked) -> None:
     )
     pack = pictures.pack(cohort)
     with show.progress(f"embed {cohort.name}", len(cohort)) as step:
-        value_ND = embedding.embeddings(ask, list(pack.digests), pack.image_N3HW, step)
+        value_ND = embedding.embeddings(ask, pack.image_N3HW, step)
     if facts:
         value_ND = embedding.pooled(value_ND, asked.name, asked.pooling or facts.default_pooling)
     names = list(features.get(asked.name).names) if is_feature else [f"e{n}" for n in range(value_ND.shape[1])]

@@ -115,7 +115,7 @@ def answers(found: Sequence[Answer], out: Path | None, *, as_json: bool) -> None
 
     plain = [answer.plain() for answer in found]
     if as_json:
-        print(json.dumps(plain, indent=1, ensure_ascii=False))
+        print(json.dumps(files.plain(plain), indent=1, ensure_ascii=False))
     flat = ("flags", "words")
     rows = pd.DataFrame([{k: "; ".join(v) if k in flat else v for k, v in line.items()} for line in plain])
     if out is not None:

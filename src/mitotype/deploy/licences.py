@@ -11,7 +11,9 @@ from mitotype.backbones.facts import Facts, backbones
 
 @dataclass(frozen=True)
 class Terms:
-    """`bases` are backbones whose published weights lie under it. `whole` says that a member holds such weights itself."""
+    """`bases` are backbones whose published weights lie under it, or taught it. `whole` says that a member is more than an
+    adapter: it holds weights of a net that was trained on from them, the whole of it or some of its blocks.
+    """
 
     bases: tuple[str, ...]
     whole: bool
@@ -24,15 +26,22 @@ class Terms:
 
 
 def terms(members: Iterable[Mapping[str, Any]]) -> Terms:
-    """The terms of members as their member.json tell them. Weights that a run of one's own made bind nobody."""
+    """The terms of members as their member.json tell them: of the base that each stands on and of those that taught it.
+
+    Weights that a run of one's own made bind nobody.
+    """
+    from mitotype.backbones import adapters
+
     bases: dict[str, Facts] = {}
     whole = False
     for told in members:
-        base = told.get("base") or {}
-        name = base.get("backbone")
-        if name and backbones.get(name).facts.weights is not None:
-            bases[name] = backbones.get(name).facts
-            whole |= not told["architecture"]["base"]
+        sources = [told.get("base") or {}, *(told.get("taught_by") or [])]
+        names = {source["backbone"] for source in sources if source.get("backbone")}
+        found = {name: backbones.get(name).facts for name in names}
+        published = {name: facts for name, facts in found.items() if facts.weights is not None}
+        bases |= published
+        adaptation = adapters.read(told["architecture"].get("adaptation", "full"))
+        whole |= bool(published) and isinstance(adaptation, adapters.Full)
     facts = bases.values()
     return Terms(
         tuple(sorted(bases)), whole, all(f.commercial for f in facts), all(f.shareable_derivatives for f in facts)
@@ -41,10 +50,8 @@ def terms(members: Iterable[Mapping[str, Any]]) -> Terms:
 
 def sentence(facts: Facts) -> str:
     """What a licence allows, in one line."""
-    share = (
-        "what is trained on the weights may be shared"
-        if facts.shareable_derivatives
-        else ("what is trained on the weights may not be shared")
-    )
+    share = f"what is trained on the weights may {'' if facts.shareable_derivatives else 'not '}be shared"
+    if not facts.shareable_derivatives and "ND" not in facts.licence.split("-"):
+        share += " as far as is known"  # a licence of its own, which nobody has read for this
     use = "" if facts.commercial else "; no commercial use"
     return f"{facts.licence}, {share}{use} (read the licence at {facts.access_url})"

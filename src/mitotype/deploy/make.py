@@ -28,9 +28,8 @@ def bundle(run: Path, out: Path, *, name: str, notes: str = "", with_base: bool 
     if strange:
         strange = {**strange, "lines": {member: line for member, line in strange["lines"].items() if member in names}}
     ledger = run / "openings.jsonl"
-    where = [Path(place).name for place in told["data"]["where"]]
     more = {
-        "run": {**told, "data": {**told["data"], "where": where}},
+        "run": _placeless(told),
         "test": _kept(run / "evaluation.json"),
         "out_of_fold": _kept(run / "evaluation-out-of-fold.json"),
         "openings": [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()]
@@ -52,6 +51,18 @@ def bundle(run: Path, out: Path, *, name: str, notes: str = "", with_base: bool 
         told=more,
     )
     return bundles.write(out, content)
+
+
+def _placeless(told: dict[str, Any]) -> dict[str, Any]:
+    """What a run tells, without the paths of the machine it was made on: their last part stays."""
+    where = [Path(place).name for place in told["data"]["where"]]
+    fields: dict[str, Any] = {key: _named(told[key]) for key in ("recipe", "chosen") if key in told}
+    return {**told, "data": {**told["data"], "where": where}, **fields}
+
+
+def _named(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a recipe, with the name alone of what it takes from elsewhere."""
+    return {key: Path(value).name if key in ("init_from", "teacher") else value for key, value in recipe.items()}
 
 
 def _bases(members: Iterable[dict[str, Any]], with_base: bool) -> dict[str, Path]:
