@@ -95,9 +95,7 @@ def ours(base: Base, cohort: Cohort, pack: pictures.Pack, fold_N: np.ndarray, fr
     ask = embed.Ask(
         name=base.backbone, base=base, size_px=facts.size_px, frame=frame, precision=precision, device=DEVICE
     )
-    embedding_ND = embed.pooled(
-        embed.embeddings(ask, pack.image_N3HW), base.backbone, facts.default_pooling
-    )
+    embedding_ND = embed.pooled(embed.embeddings(ask, pack.image_N3HW), base.backbone, facts.default_pooling)
     label_N = cohort.rows["label"].to_numpy(int)
     found = []
     for fold in np.unique(fold_N):

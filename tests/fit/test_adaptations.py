@@ -25,6 +25,7 @@ pytestmark = pytest.mark.usefixtures("one_thread", "offline")
 FAMILIES = (  # one of every file
     "uni2-h", "virchow2", "gigapath", "h-optimus-0", "hibou-b", "phikon-v2", "midnight-12k", "kaiko-l14", "lunit-s16", "gpfm",
     "vit-l16", "dinov2-vitb14", "dinov3-h+", "swin-base", "convnext-base", "convnextv2-tiny",
+    "efficientnetv2-m",
 )  # fmt: skip
 ADAPTATIONS = ("probe", "lora(4, 8)", "prompts(2)", "full(0.9)")
 
@@ -35,12 +36,16 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weights_file(name: str, folder: Path) -> Path:
-    """Random weights of a backbone as its publisher would name them (timm's names), as one file."""
+    """Random weights of a backbone as its publisher would name them (timm's names), as one file.
+
+    The scales of residual branches, which start at 1e-5, are 0.5: else no block has a say, and so no adapter.
+    """
     facts = backbones.get(name).facts
     net = build(Architecture(name, facts.grid_px, facts.default_pooling), seed=5)
+    state = {k: v.fill_(0.5) if "gamma" in k else v.contiguous() for k, v in net.trunk.state_dict().items()}
     path = folder / f"{name}.safetensors"
     prefix = "net." if facts.keys == "timm" else ""
-    save_file({k.removeprefix(prefix): v.contiguous() for k, v in net.trunk.state_dict().items()}, path)
+    save_file({k.removeprefix(prefix): v for k, v in state.items()}, path)
     return path
 
 
@@ -65,6 +70,8 @@ def heard(folder: Path, member: str, cohort: Cohort) -> np.ndarray:
 def test_a_family_goes_the_whole_road(family: str, adaptation: str, drawn_cohort: Cohort, tmp_path: Path) -> None:
     if adaptation.startswith("prompts") and family not in TRANSFORMERS:
         pytest.skip("no tokens")
+    if adaptation.startswith("lora") and backbones.get(family).facts.lora_targets is None:
+        pytest.skip("LoRA is not offered")
     with shelved(family) as [name]:
         recipe = short(name, adaptation, weights_file(name, tmp_path))
         folder = run.start(recipe, drawn_cohort, tmp_path / "run")
@@ -78,8 +85,24 @@ def test_a_family_goes_the_whole_road(family: str, adaptation: str, drawn_cohort
         assert bool(told["architecture"]["base"]) != whole
         assert told["base"]["digest"] == files.sha256(tmp_path / f"{name}.safetensors")
         if not whole:
-            assert all(k.startswith("head.") or "lora_" in k or "prompts" in k for k in kept)
+            new = {"probe": "head.", "lora(4, 8)": "lora_", "prompts(2)": "prompts"}[adaptation]
+            assert any(new in key for key in kept)
+            assert all(key.startswith("head.") or new in key for key in kept)
         assert (folder / "DONE").is_file()
+
+
+@pytest.mark.parametrize(("adaptation", "new"), [("lora(4, 8)", "lora_"), ("prompts(2)", "prompts")])
+def test_what_an_adapter_keeps_is_heard(adaptation: str, new: str, drawn_cohort: Cohort, tmp_path: Path) -> None:
+    with shelved("uni2-h") as [name]:
+        recipe = recipes.with_settings(short(name, adaptation, weights_file(name, tmp_path)), ["lr=0.05", "epochs=3"])
+        folder = run.start(recipe, drawn_cohort, tmp_path / "run")
+        told = heard(folder, "fold1-seed0", drawn_cohort)
+        place = folder / "members" / "fold1-seed0"
+        kept = load_file(place / "model.safetensors")
+        save_file({k: v * (new not in k) for k, v in kept.items()}, place / "model.safetensors")
+        digest = files.digest_of((place / "model.safetensors").read_bytes())
+        files.write_json(place / "member.json", files.read_json(place / "member.json") | {"digest": digest})
+        assert np.abs(heard(folder, "fold1-seed0", drawn_cohort) - told).max() > 0.05
 
 
 @pytest.mark.parametrize("adaptation", ["knn(5)", "prototype", "head", "lora(4, last=1)", "lora(4, rs=1)", "lora(4, dora=1)",

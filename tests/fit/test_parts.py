@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import torch
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.core.mistakes import Mistake
 from mitotype.core.seeds import torch_generator
-from mitotype.fit import mixing, samplers, schedule
+from mitotype.fit import checkpoint, mixing, optimisers, samplers, schedule
 from mitotype.fit.average import Average
 from mitotype.fit.muon import Muon, orthogonal
+from mitotype.fit.recipe import Recipe, with_settings
 
 
 def pool(atypical: int, normal: int) -> samplers.Pool:
@@ -88,6 +90,25 @@ def test_no_average_keeps_the_last_weights() -> None:
     assert torch.equal(average.into(net).head.bias, last)
 
 
+def test_every_weight_that_learns_is_in_one_optimiser() -> None:
+    recipe = Recipe(name="x", backbone="vit-mini8", adaptation="full(0.5)", optimiser="muon", weight_decay=0.1)
+    net = build(Architecture("vit-mini8", 64, "mean", options=(("depth", 2),)), seed=0)
+    every = [
+        p for optimiser in optimisers.build(recipe, net) for group in optimiser.param_groups for p in group["params"]
+    ]
+    assert len(every) == len({id(p) for p in every}) == len(list(net.parameters()))
+    adamw = optimisers.build(recipe, net)[0]
+    decayed = {id(p): group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
+    assert decayed[id(net.head.weight)] == 0.1 and decayed[id(net.head.bias)] == 0
+    assert len({group["lr"] for group in adamw.param_groups}) > 2
+
+
+@pytest.mark.parametrize("setting", ["adaptation=full(0.5)", "recompute=1"])
+def test_a_net_without_blocks_has_no_depth(setting: str) -> None:
+    with pytest.raises(Mistake, match="no blocks"):
+        with_settings(Recipe(name="x", backbone="d4resnet-tiny"), [setting]).check()
+
+
 def shares(text: str, held_out: list[float] | None = None, step: int | None = None) -> list[float]:
     steps = range(50) if step is None else [step]
     return [schedule.read(text).share(schedule.Place(n, 5, 10, 2.0, held_out or [])) for n in steps]
@@ -139,3 +160,21 @@ def test_orthogonal_matrices_have_singular_values_near_one() -> None:
     made = orthogonal(torch.randn(3, 20, 60, generator=torch_generator(0, "test")), torch.float32)
     values = torch.linalg.svdvals(made)
     assert values.min() > 0.5 and values.max() < 1.4
+
+
+def test_moments_come_back_in_the_layout_of_their_weights(tmp_path: Path) -> None:
+    net = build(Architecture("resnet10", 64, "mean"), seed=0)
+    kernel = max((p for p in net.parameters() if p.dim() == 4), key=lambda p: p.numel())
+    assert not kernel.is_contiguous()
+
+    def state() -> checkpoint.State:
+        return checkpoint.State(net, Average(net, 0.0), [torch.optim.AdamW([kernel])])
+
+    first, second = state(), state()
+    kernel.grad = torch.rand_like(kernel)
+    first.optimisers[0].step()
+    checkpoint.write(tmp_path, first)
+    checkpoint.load(tmp_path, second)
+    ours, theirs = (one.optimisers[0].state[kernel]["exp_avg"] for one in (first, second))
+    assert theirs.stride() == ours.stride() == kernel.stride()
+    assert torch.equal(theirs, ours)

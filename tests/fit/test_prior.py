@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mitotype.core import files
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
-from mitotype.deploy import scorer
+from mitotype.deploy import make, scorer
+from mitotype.fit import prior, run
 from mitotype.fit import recipe as recipes
-from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
 from mitotype.scores.decision import short
 
@@ -74,7 +75,69 @@ def test_a_trunk_that_saw_the_fold_left_out_is_refused(drawn_cohort: Cohort, tmp
     run.start(plain(init_from=str(labelled)), drawn_cohort, tmp_path / "same")
     with pytest.raises(Mistake, match="M001"):
         run.start(plain(init_from=str(labelled), folds="3"), drawn_cohort, tmp_path / "other")
-    assert not (tmp_path / "other" / "DONE").exists()
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_member_that_is_named_itself_is_held_to_its_run(
+    drawn_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = run.start(plain(refit=1), drawn_cohort, tmp_path / "labelled")
+    monkeypatch.chdir(labelled)
+    for where in (labelled / "members" / "fold1-seed0", Path("members/fold1-seed0/model.safetensors")):
+        with pytest.raises(Mistake, match="M001"):
+            run.prepare(plain(init_from=str(where)), drawn_cohort, tmp_path / "leaks")
+    every = plain(init_from=str(labelled / "members" / "all-seed0"), folds="none", refit=1)
+    assert prior.seen_before(every) == set(files.read_table(labelled / "patches.parquet")["digest"])
+    run.prepare(every, drawn_cohort, tmp_path / "every")
+
+
+@pytest.mark.parametrize(
+    "change", [{"sampler": "class_balanced"}, {"patience": 1, "folds": "2"}, {"objective": "bce", "draws": 1}]
+)
+def test_labels_come_in_by_more_ways_than_the_loss(
+    drawn_cohort: Cohort, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    run.prepare(plain(**PRETRAIN), drawn_cohort, tmp_path / "clean")
+    assert not prior.reads_labels(tmp_path / "clean")
+    run.prepare(plain(**{**PRETRAIN, **change}), drawn_cohort, tmp_path / "labelled")
+    after = plain(**PRETRAIN, init_from=str(tmp_path / "labelled" / "members" / "all-seed0"))
+    assert prior.labelled(after)
+    told = files.read_json(tmp_path / "labelled" / "run.json")
+    assert told.pop("reads_labels")
+    files.write_json(tmp_path / "labelled" / "run.json", told)  # as older runs are
+    assert prior.labelled(after)
+
+
+def test_a_bundle_is_no_start_for_what_it_was_trained_on(whole: Path, drawn_cohort: Cohort, tmp_path: Path) -> None:
+    made = make.bundle(whole, tmp_path / "bundle", name="made")
+    recipe = plain(backbone="d4resnet-tiny", options=(), init_from=str(made / "members" / "all-seed0"))
+    with pytest.raises(Mistake, match="M001"):
+        run.prepare(recipe, drawn_cohort, tmp_path / "run")
+    assert prior.seen_before(recipe) == set(files.read_json(whole / "decision.json")["digests"])
+
+
+def test_what_a_run_stands_on_must_stay_until_it_is_trained(drawn_cohort: Cohort, tmp_path: Path) -> None:
+    before = run.start(plain(), drawn_cohort, tmp_path / "before")
+    recipe = plain(init_from=str(before), teacher=str(before), objective="distil")
+    run.prepare(recipe, drawn_cohort, tmp_path / "run")
+    told = files.read_json(tmp_path / "run" / "run.json")
+    assert told["bases"]["fold2-seed0"] == files.sha256(before / "members" / "fold2-seed0" / "model.safetensors")
+    assert list(told["teachers"]["fold2-seed0"]) == ["fold2-seed0"]
+    for key in ("bases", "teachers"):
+        other = told | {key: {**told[key], "fold1-seed0": "another"}}
+        files.write_json(tmp_path / "run" / "run.json", other)
+        with pytest.raises(Mistake, match="changed since its run was started"):
+            run.go_on(tmp_path / "run")
+    files.write_json(tmp_path / "run" / "run.json", {k: v for k, v in told.items() if k not in ("bases", "teachers")})
+    run.go_on(tmp_path / "run")
+
+
+def test_a_test_set_that_was_scored_was_not_trained_on(drawn_cohort: Cohort, tmp_path: Path) -> None:
+    pretrained = run.start(plain(**PRETRAIN), drawn_cohort, tmp_path / "pretrain")
+    rows = files.read_table(pretrained / "patches.parquet")
+    rows.loc[0, "fold"] = 0
+    files.write_table(pretrained / "patches.parquet", rows)
+    assert prior.seen_before(plain(init_from=str(pretrained))) == set(rows["digest"][1:])
 
 
 def test_a_recipe_tells_what_it_took(drawn_cohort: Cohort, tmp_path: Path) -> None:
@@ -83,3 +146,16 @@ def test_a_recipe_tells_what_it_took(drawn_cohort: Cohort, tmp_path: Path) -> No
     told = files.read_json(folder / "run.json")
     assert told["base"]["backbone"] == "vit-mini8" and len(told["base"]["digest"]) == 64
     assert told["chosen"]["init_from"] == str(pretrained)
+
+
+def test_a_student_tells_on_which_weights_its_teachers_stand(drawn_cohort: Cohort, tmp_path: Path) -> None:
+    teacher = run.start(plain(), drawn_cohort, tmp_path / "teacher")
+    binding = {"backbone": "uni2-h", "digest": "1", "source": "published"}
+    for path in teacher.glob("members/*/member.json"):
+        files.write_json(path, files.read_json(path) | {"base": binding})
+    student = run.start(plain(teacher=str(teacher), objective="distil"), drawn_cohort, tmp_path / "student")
+    assert files.read_json(student / "members" / "fold1-seed0" / "member.json")["taught_by"] == [binding]
+    for field in ("teacher", "init_from"):
+        objective = "distil" if field == "teacher" else "soft_bce"
+        run.prepare(plain(**{field: str(student)}, objective=objective), drawn_cohort, tmp_path / f"by {field}")
+        assert any("uni2-h" in note for note in files.read_json(tmp_path / f"by {field}" / "run.json")["notes"])

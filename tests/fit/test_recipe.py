@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mitotype.core.mistakes import Mistake
@@ -64,3 +66,23 @@ def test_training_and_test_must_see_one_size(tiny: Recipe) -> None:
 def test_an_unknown_field_of_a_stored_recipe_is_not_dropped(tiny: Recipe) -> None:
     with pytest.raises(Mistake, match="dropout_head"):
         recipes.from_plain({**tiny.plain(), "dropout_head": 0.1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        (["objective=soft_bce + distil"], "none is named"),
+        (["teacher=runs/a"], "no term learns"),
+        (["objective=contrast(0.2)", "mixup=0"], "sees every patch once"),
+        (["objective=contrast(0.2)", "draws=2", "mixup=0.3"], "mixed one is none"),
+        (["adaptation=probe", "objective=soft_bce", "init_from=published", "seeds=2"], "same for every seed"),
+    ],
+)
+def test_fields_that_do_not_go_together(tiny: Recipe, settings: list[str], word: str) -> None:
+    with pytest.raises(Mistake, match=word):
+        recipes.with_settings(tiny, settings).check()
+
+
+def test_a_probe_on_the_members_of_a_run_has_as_many_seeds(tiny: Recipe, whole: Path) -> None:
+    probe = ["adaptation=probe", "objective=soft_bce", f"init_from={whole}", "seeds=2"]
+    recipes.with_settings(tiny, probe).check()

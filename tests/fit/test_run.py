@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from mitotype import datasets
 from mitotype.core import files
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import OUT_OF_FOLD, Cohort
@@ -55,8 +56,9 @@ def test_the_same_recipe_and_seed_give_the_same_bits(whole: Path, drawn_cohort: 
     assert weights(again) == weights(whole)
     pd.testing.assert_frame_equal(rows(again), rows(whole), check_exact=True)
     assert files.read_json(again / "decision.json") == files.read_json(whole / "decision.json")
-    other = run.start(recipes.with_settings(recipes.from_run(whole), ["seed=1"]), drawn_cohort, tmp_path / "other")
-    assert weights(other) != weights(whole)
+    other = recipes.with_settings(recipes.from_run(whole), ["seed=1"])
+    name, digest = weights(stopped(other, drawn_cohort, tmp_path / "other", 4)).popitem()
+    assert weights(whole)[name] != digest
 
 
 class Stopped(Exception):
@@ -64,10 +66,18 @@ class Stopped(Exception):
 
 
 @pytest.mark.usefixtures("quick_checkpoints")
-@pytest.mark.parametrize("after", [1, 2, 4, 9])
+@pytest.mark.parametrize("after", [4, 9])
 def test_stopped_after_an_epoch_and_resumed_is_as_never_stopped(
     whole: Path, drawn_cohort: Cohort, tmp_path: Path, after: int
 ) -> None:
+    folder = stopped(recipes.from_run(whole), drawn_cohort, tmp_path / "stopped", after)
+    run.go_on(folder)
+    assert weights(folder) == weights(whole)
+    pd.testing.assert_frame_equal(rows(folder), rows(whole), check_exact=True)
+
+
+def stopped(recipe: Recipe, cohort: Cohort, folder: Path, after: int) -> Path:
+    """A run that is stopped when it tells its line number `after`, before the checkpoint of that epoch is written."""
     seen = 0
 
     def told(line: dict[str, Any]) -> None:
@@ -77,11 +87,29 @@ def test_stopped_after_an_epoch_and_resumed_is_as_never_stopped(
             raise Stopped
 
     with pytest.raises(Stopped):
-        run.start(recipes.from_run(whole), drawn_cohort, tmp_path / "stopped", told=told)
-    assert not (tmp_path / "stopped" / "DONE").exists()
-    run.go_on(tmp_path / "stopped")
-    assert weights(tmp_path / "stopped") == weights(whole)
-    pd.testing.assert_frame_equal(rows(tmp_path / "stopped"), rows(whole), check_exact=True)
+        run.start(recipe, cohort, folder, told=told)
+    assert not (folder / "DONE").exists()
+    return folder
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "muon": {"optimiser": "muon"},
+    "batch norm": {"backbone": "resnet10"},  # its kernels and their moments lie channels last
+    "patience": {"patience": 1, "schedule": "plateau(0.5, 0)", "folds": "2", "refit": 0},
+}
+
+
+@pytest.mark.usefixtures("quick_checkpoints")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_state_is_resumed(drawn_cohort: Cohort, tiny: Recipe, tmp_path: Path, kind: str) -> None:
+    few = drawn_cohort.take(drawn_cohort.rows.index < 16)
+    small = {"objective": "soft_bce", "mixup": 0.0, "flag": 0, "folds": "none", "refit": 1}
+    recipe = dataclasses.replace(tiny, **(small | KINDS[kind]))
+    never = run.start(recipe, few, tmp_path / "never")
+    folder = stopped(recipe, few, tmp_path / "stopped", 2)
+    assert list(folder.rglob("checkpoint.safetensors"))
+    run.go_on(folder)
+    assert weights(folder) == weights(never)
 
 
 KILLED = """
@@ -100,12 +128,14 @@ def test_killed_again_and_again_and_resumed_is_as_never_stopped(
     with pytest.raises(Stopped):
         run.start(recipes.from_run(whole), drawn_cohort, folder, told=lambda line: (_ for _ in ()).throw(Stopped))
     environment = {**os.environ, "OMP_NUM_THREADS": str(files.read_json(folder / "run.json")["threads"])}
-    for moment_s in (0.3, 0.9, 0.1, 1.7):
+    for moment_s in (0.0, 0.1):
+        before = (folder / "log.jsonl").stat().st_size
         child = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env=environment)
-        deadline = time.monotonic() + 60
-        while not (folder / "log.jsonl").exists() and child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(moment_s + 3)
+        deadline = time.monotonic() + 120
+        while (folder / "log.jsonl").stat().st_size == before and child.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(moment_s)
+        assert child.poll() is None, "it ended before it was killed"
         child.send_signal(signal.SIGKILL)
         child.wait()
     run.go_on(folder)
@@ -150,6 +180,27 @@ def test_a_taken_folder_and_changed_pictures_are_mistakes(whole: Path, drawn_coh
         run.go_on(tmp_path / "a")
 
 
+def test_a_run_of_relative_paths_goes_on_from_elsewhere(
+    drawn_cohort: Cohort, tiny: Recipe, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = drawn_cohort.rows.assign(path=[Path(path).name for path in drawn_cohort.rows["path"]])
+    home = Path(drawn_cohort.rows["path"][0]).parent
+    given.to_csv(tmp_path / "list.csv", index=False)
+    for path in given["path"]:
+        (tmp_path / path).symlink_to(home / path)
+    (tmp_path / "before").symlink_to(whole)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    [cohort] = datasets.read("list.csv", part="train")
+    recipe = dataclasses.replace(tiny, init_from="before", objective="soft_bce")
+    run.prepare(recipe, cohort, tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    told = files.read_json(tmp_path / "run" / "run.json")
+    assert told["recipe"]["init_from"] == str(tmp_path / "before")
+    patches, _ = run.opened(tmp_path / "run", told, recipe)
+    assert patches["path"][0] == str(tmp_path / "0.png")
+
+
 @pytest.mark.parametrize("change", ["one class", "no label"])
 def test_data_that_cannot_be_trained_on(drawn_cohort: Cohort, tiny: Recipe, tmp_path: Path, change: str) -> None:
     rows = drawn_cohort.rows.copy()
@@ -157,6 +208,23 @@ def test_data_that_cannot_be_trained_on(drawn_cohort: Cohort, tiny: Recipe, tmp_
     with pytest.raises(Mistake, match=r"one class|no label"):
         run.start(tiny, Cohort("bad", rows), tmp_path / "bad")
     assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "objective", "word"),
+    [
+        ("expert_votes", "soft_bce + 0.2 * expert", "nothing that the term 'expert'"),
+        ("sub_label_1", "soft_bce + 0.2 * sub_label", "nothing that the term 'sub_label'"),
+        ("expert_votes", "soft_bce + 0.2 * descriptor(24)", r"write descriptor\(219\)"),
+    ],
+)
+def test_what_a_term_lacks_is_told_before_the_folder_is_taken(
+    drawn_cohort: Cohort, tiny: Recipe, tmp_path: Path, column: str, objective: str, word: str
+) -> None:
+    cohort = Cohort("poor", drawn_cohort.rows.drop(columns=column))
+    with pytest.raises(Mistake, match=word):
+        run.prepare(dataclasses.replace(tiny, objective=objective), cohort, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_not_finite_is_a_mistake(drawn_cohort: Cohort, tiny: Recipe, tmp_path: Path) -> None:
@@ -169,11 +237,11 @@ def test_a_loss_that_is_not_finite_is_a_mistake(drawn_cohort: Cohort, tiny: Reci
 
 
 def test_the_tiny_net_learns_what_was_drawn(whole: Path, drawn_cohort: Cohort, tmp_path: Path, tiny: Recipe) -> None:
-    """Three epochs on pictures that differ plainly already rank better than chance; a floor, not a result."""
-    longer = dataclasses.replace(tiny, epochs=25, mixup=0.0, objective="soft_bce", lr=3e-3)
+    """A few epochs on pictures that differ plainly already rank better than chance; a floor, not a result."""
+    longer = dataclasses.replace(tiny, epochs=12, mixup=0.0, objective="soft_bce", lr=3e-3, flag=0)
     folder = run.start(longer, drawn_cohort, tmp_path / "longer")
     scores = table.read(folder)
     from sklearn.metrics import roc_auc_score
 
     joined = scores.joined(scores.scores.groupby(["patch_id", "part"], as_index=False)["logit"].mean())
-    assert roc_auc_score(joined["label"], joined["logit"]) > 0.8
+    assert roc_auc_score(joined["label"], joined["logit"]) > 0.7

@@ -125,6 +125,10 @@ def test_the_recipes_of_the_study_keep_what_trains_and_gain_a_threshold() -> Non
         bench.Recipes("study", (), {"uni": "weights/uni.safetensors"})("uni", "probe").init_from
         == "weights/uni.safetensors"
     )
+    assert bench.Recipes("study", (), {"swin-base": "random"})("swin-base", "full").init_from == ""
+    named = {"efficientnetv2-m": "weights/net.safetensors"}  # of which the study started from random weights
+    assert bench.Recipes("study", (), named)("efficientnetv2-m", "full").init_from == "weights/net.safetensors"
+    assert bench.Recipes("study", (), {})("swin-base", "full").init_from == "published"
     assert bench.Recipes("study", (), {})("morphology", "probe").backbone == "morphology"
     with pytest.raises(Mistake):
         bench.Recipes("study", (), {})("swin-base", "probe")
@@ -142,4 +146,12 @@ def test_base_weights_know_their_backbone(whole: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("setting", ["backbone=uni", "adaptation=full", "init_from=x", "epoch=3"])
 def test_settings_that_are_not_for_all_cells(setting: str) -> None:
     with pytest.raises(Mistake):
-        bench._check([setting])
+        bench._settings([setting])
+
+
+def test_paths_mean_the_same_from_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "uni.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
+    assert bench._sources(["uni=./uni.safetensors"]) == bench._sources([f"uni={tmp_path / 'uni.safetensors'}"])
+    assert bench._sources(["uni=random"]) == {"uni": "random"}
+    assert bench._settings(["teacher=runs/a", "epochs=3"]) == (f"teacher={tmp_path / 'runs' / 'a'}", "epochs=3")

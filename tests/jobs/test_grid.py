@@ -98,3 +98,21 @@ def test_the_shared_recipe(backbone: str, adaptation: str, init_from: str, expec
     recipe = shared(backbone, adaptation, init_from)
     assert (recipe.adaptation, recipe.init_from, recipe.lr, recipe.size_px) == expected
     recipe.check()
+
+
+def test_equal_recipes_are_trained_once() -> None:
+    planned = grid.plan(["vit-mini8"], ["full", "full(0.75)", "full(0.9)"], lambda b, a: shared(b, a, "runs/pretrain"))
+    assert [str(cell) for cell, _ in planned.cells[1:]] == ["vit-mini8, full", "vit-mini8, full(0.9)"]
+    assert planned.left_out == (grid.LeftOut(Cell("vit-mini8", "full(0.75)"), "its recipe is that of 'full'"),)
+
+
+def test_numbers_that_are_asked_for_are_trained() -> None:
+    from mitotype.cli.bench import ADAPTATIONS
+    from mitotype.recipes.study import study
+
+    with pytest.raises(Mistake, match=r"trains 'lora\(8, 16, 0.3\)'") as told:
+        grid._check(Cell("uni", "lora(4, 8)"), study("uni", "lora(4, 8)"))
+    assert told.value.allowed == '--adapt "lora(8, 16, 0.3)"'
+    for word in ("lora", *ADAPTATIONS["study"]):
+        backbone = "swin-base" if word == "full" else "uni"
+        grid._check(Cell(backbone, word), study(backbone, word))

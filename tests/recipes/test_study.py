@@ -11,7 +11,7 @@ import pytest
 from mitotype.backbones import backbones
 from mitotype.core.mistakes import Mistake
 from mitotype.core.words import Cohort
-from mitotype.fit import run
+from mitotype.fit import run, schedule
 from mitotype.recipes import recipes
 from mitotype.recipes.study import AUGMENT, ENDS, study
 from tests.backbones.siblings import shelved
@@ -37,6 +37,7 @@ def test_every_model_of_the_study_has_its_recipe(model: str, adaptation: str) ->
         "study",
         224,
     )
+    assert recipe.lr * schedule.read(recipe.schedule).least == pytest.approx(1e-7)
 
 
 def test_what_the_study_did_not_do_is_a_mistake() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from mitotype.fit.recipe import Recipe
 if TYPE_CHECKING:
     from mitotype.jobs import benchmark as benchmarks
 
-ADAPTATIONS = {"shared": ("probe", "lora(8, 16)", "prompts(8)", "full"), "study": ("probe", "lora(8, 16)", "full")}
+ADAPTATIONS = {"shared": ("probe", "lora(8, 16)", "prompts(8)", "full"), "study": ("probe", "lora(8, 16, 0.3)", "full")}
 RANDOM = "random"  # in --init-from BACKBONE=random: the published weights are left alone
 OF_THE_GRID = ("backbone", "adaptation", "init_from")  # fields that --set may not change here
 
@@ -56,24 +57,32 @@ class Recipes:
         from mitotype.fit.recipe import with_settings
         from mitotype.recipes import benchmark, study
 
-        where = self.named.get(backbone, "published")
+        where = self.named.get(backbone)
+        where = "" if where == RANDOM else where
         if self.like == "shared" or backbone in features:
-            recipe = benchmark.shared(backbone, adaptation, "" if where == RANDOM else where)
+            recipe = benchmark.shared(backbone, adaptation, "published" if where is None else where)
         else:
             recipe = study.study(backbone, adaptation)  # the ensemble's decision is what the study left out
             recipe = dataclasses.replace(recipe, calibration="platt", threshold="balanced_accuracy")
-            if recipe.init_from and where != "published":
+            if where is not None:
                 recipe = dataclasses.replace(recipe, init_from=where)
         return with_settings(recipe, self.settings)
 
 
 def benchmark(asked: Asked, *, as_json: bool) -> None:
-    """Prepare, train, score, and write the table; the same command again goes on with what is not done."""
+    """Prepare, train, score, and write the table; the same command again goes on with what is not done.
+
+    Raises a Mistake that names the cells that failed, after the table of the others is written and shown.
+    """
     from mitotype.jobs import benchmark as benchmarks
     from mitotype.jobs import page, where
 
     show.notice()
-    plan = benchmarks.prepare(_question(asked))
+    question = _question(asked)
+    plan = benchmarks.prepare(question)
+    for note in plan.notes():
+        if note not in question.cohort.notes:  # those were printed when it was read
+            print(f"note: {note}", file=sys.stderr)
     for left in plan.left_out:
         print(f"left out: {left.cell}: {left.reason}", file=sys.stderr)
     tasks = plan.tasks()
@@ -90,6 +99,7 @@ def benchmark(asked: Asked, *, as_json: bool) -> None:
     else:
         print(page.plain(table))
     print(f"open {asked.out / 'table.html'}", file=sys.stderr)
+    table.check()
 
 
 def _question(asked: Asked) -> benchmarks.Asked:
@@ -100,7 +110,7 @@ def _question(asked: Asked) -> benchmarks.Asked:
     if asked.like not in ADAPTATIONS:
         raise Mistake(f"There is no way '{asked.like}' to give recipes.", allowed=", ".join(ADAPTATIONS))
     held = [word for words in asked.hold_out for word in words.split(",") if word]
-    _check(asked.settings)
+    settings = _settings(asked.settings)
     named = _sources(asked.init_from)
     cohort = work.training(asked.data, held, asked.mpp)
     tests = [test for at in asked.test or asked.data for test in datasets.read(at, part=TEST, mpp_um=asked.mpp)]
@@ -110,12 +120,16 @@ def _question(asked: Asked) -> benchmarks.Asked:
         out=asked.out,
         backbones=list(asked.backbones) or published.study_nets(),
         adaptations=list(asked.adapt) or ADAPTATIONS[asked.like],
-        recipe_of=Recipes(asked.like, tuple(asked.settings), named),
+        recipe_of=Recipes(asked.like, settings, named),
         cohort=cohort,
         tests=tests,
         data=asked.data,
         hold_out=held,
-        more={"recipes": asked.like, "settings": list(asked.settings), "base_weights": list(asked.init_from)},
+        more={
+            "recipes": asked.like,
+            "settings": list(settings),
+            "base_weights": [f"{name}={at}" for name, at in sorted(named.items())],
+        },
         title=asked.title,
         device=asked.device,
         place=asked.on,
@@ -124,8 +138,8 @@ def _question(asked: Asked) -> benchmarks.Asked:
     )
 
 
-def _check(settings: Sequence[str]) -> None:
-    """Settings that are mistaken for every cell are told once."""
+def _settings(settings: Sequence[str]) -> tuple[str, ...]:
+    """The settings, with the place of a teacher whole. Those that are mistaken for every cell are told once."""
     from mitotype.fit.recipe import with_settings
 
     fields = {setting.partition("=")[0].strip() for setting in settings}
@@ -134,10 +148,20 @@ def _check(settings: Sequence[str]) -> None:
             option = {"backbone": "--backbones", "adaptation": "--adapt", "init_from": "--init-from"}[field]
             raise Mistake(f"In a benchmark {field} is not set for all cells.", fix=f"name it with {option}")
     with_settings(Recipe(name="any", backbone="any", size_px=64), settings)
+    pairs = [(setting, *setting.partition("=")) for setting in settings]
+    return tuple(f"teacher={_whole(at)}" if name == "teacher" and at else text for text, name, _, at in pairs)
+
+
+def _whole(place: str) -> str:
+    """A path that means the same from every folder. Links stay: what they lead to may be called otherwise."""
+    return os.path.normpath(Path(place).expanduser().absolute())
 
 
 def _sources(words: Sequence[str]) -> dict[str, str]:
-    """Backbone → where its base weights lie. A run names its backbone itself, a file or folder needs BACKBONE=PATH."""
+    """Backbone → where its base weights lie, from every folder the same, or "random".
+
+    A run names its backbone itself, a file or folder needs BACKBONE=PATH.
+    """
     from mitotype.backbones import backbones
     from mitotype.fit.recipe import from_run
 
@@ -162,18 +186,20 @@ def _sources(words: Sequence[str]) -> dict[str, str]:
                 raise Mistake(f"There are no weights at '{where}'.", fix="mend the path")
             if name in found:
                 raise Mistake(f"Base weights of {name} are named twice.", fix="name them once")
-            found[name] = where
+            found[name] = where if where == RANDOM else _whole(where)
     trouble.settle()
     return found
 
 
 def _score(asked: Asked) -> benchmarks.Score:
-    """The function that opens a run once and scores what it lacks."""
+    """The function that opens a run once and scores what it lacks, on this machine."""
 
     def score(folder: Path, cohorts: Sequence[Cohort]) -> None:
         from mitotype.deploy import scorer
+        from mitotype.jobs.where import HERE
 
-        opened = scorer.open_scorer(str(folder), device=show.device(asked.device))
+        device = asked.device if asked.on == HERE or asked.device == "cpu" else "auto"  # else it is the cluster's
+        opened = scorer.open_scorer(str(folder), device=show.device(device))
         for cohort in cohorts:
             work.scored(opened, cohort, (folder, asked.out))
             print(f"{folder.name}: {len(cohort)} patches of {cohort.name} scored", file=sys.stderr)

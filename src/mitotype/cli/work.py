@@ -38,19 +38,23 @@ class Asked:
 
 def train(name: str, asked: Asked) -> None:
     """Train a recipe on the joined training parts of the data, without what overlaps the test sets held out."""
+    from mitotype.fit import ranks, run
     from mitotype.fit import recipe as recipes
-    from mitotype.fit import run
     from mitotype.recipes import recipes as shelf
 
     show.notice()
     recipe = recipes.with_settings(recipes.from_run(asked.again) if asked.again else shelf.get(name)(), asked.settings)
     recipe.check()
-    held = [word for words in asked.hold_out for word in words.split(",") if word]
-    cohort = training(asked.data, held, asked.mpp)
+    if ranks.count() > 1 and asked.out is None:
+        raise Mistake("Several processes train one run, and nothing names its folder.", fix="name it: --out runs/NAME")
     folder = asked.out or _next_free(Path("runs"), recipe.name)
-    run.prepare(recipe, cohort, folder, data=asked.data, hold_out=held, device=asked.device)
-    for note in files.read_json(folder / "run.json")["notes"]:
-        print(f"note: {note}", file=sys.stderr)
+    if ranks.writes():
+        held = [word for words in asked.hold_out for word in words.split(",") if word]
+        cohort = training(asked.data, held, asked.mpp)
+        run.prepare(recipe, cohort, folder, data=asked.data, hold_out=held, device=asked.device)
+        for note in files.read_json(folder / "run.json")["notes"]:
+            print(f"note: {note}", file=sys.stderr)
+    ranks.wait_for(folder / "run.json")
     run.go_on(folder, told=show.epochs())
     _finished(folder)
 
@@ -262,4 +266,7 @@ def notes(cohort: Cohort) -> None:
 
 
 def _finished(folder: Path) -> None:
-    print(f"{folder} is finished; next: mitotype evaluate {folder} --part out-of-fold", file=sys.stderr)
+    from mitotype.fit import ranks
+
+    if ranks.writes():
+        print(f"{folder} is finished; next: mitotype evaluate {folder} --part out-of-fold", file=sys.stderr)

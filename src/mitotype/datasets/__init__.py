@@ -28,7 +28,7 @@ def read(where: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]:
     part: "train" gives what may be trained on, "test" what is measured on, "all" everything. The root of the benchmark
     gives AMi-Br's 2,894 training patches for "train", and every test cohort that is there for "test" (amibr-test,
     atnorm-br, atnorm-md). A dataset without a published split gives the whole for each part. The folder that a dataset
-    was fetched into stands for it.
+    was fetched into stands for it. Paths of pictures are absolute, so that a run goes on from any folder.
     mpp_um: the µm/px of the pictures where it is not 0.25.
 
     Raises a Mistake: nothing at the path, an unknown name or part, or what the dataset's reader finds.
@@ -98,7 +98,8 @@ def _benchmark(path: Path) -> list[str]:
 def _read(name: str, path: Path, part: str, mpp_um: float | None) -> Cohort:
     dataset = datasets.get(name)
     cohort = dataset.read(path, part, mpp_um)
+    whole = [str(Path(picture).absolute()) if picture else "" for picture in cohort.rows["path"]]
+    notes = cohort.notes
     if part == "train" and dataset.test_only:
-        note = f"{name}: published as a test set; what is trained on it cannot be tested on it"
-        return Cohort(cohort.name, cohort.rows, (*cohort.notes, note))
-    return cohort
+        notes = (*notes, f"{name}: published as a test set; what is trained on it cannot be tested on it")
+    return Cohort(cohort.name, cohort.rows.assign(path=whole), notes)

@@ -82,6 +82,15 @@ def load(folder: Path, state: State) -> None:
             number, name = key.split(".", 1)
             moments.setdefault(int(number), {})[name] = value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+        _lay_out(optimiser)
+
+
+def _lay_out(optimiser: torch.optim.Optimizer) -> None:
+    """Moments in the memory layout of their weights, as they were made: sums over another layout round otherwise."""
+    for weight, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if value.shape == weight.shape:
+                moments[name] = torch.zeros_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

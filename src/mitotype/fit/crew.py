@@ -8,9 +8,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from mitotype.core.mistakes import Mistake
 
 if TYPE_CHECKING:
     from mitotype.fit.run import Job
@@ -65,13 +68,22 @@ def side_by_side(
                 for line in said.lines():
                     told(line)
                 for future in ended:
-                    future.result()
+                    _outcome(future)
                     yield number[future]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
+
+
+def _outcome(future: Future[None]) -> None:
+    """Nothing, or what a worker raised; one that ended without a word is a Mistake."""
+    try:
+        future.result()
+    except BrokenProcessPool as error:
+        what = "A worker was killed, most likely for want of memory."
+        raise Mistake(what, fix="use fewer workers or a smaller batch; what was finished is kept") from error
 
 
 def _one(folder: Path, job: Job, place: dict[str, Any]) -> None:

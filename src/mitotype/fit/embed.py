@@ -1,8 +1,9 @@
 """Embed: pictures → embeddings of a frozen trunk or of a feature, made once and kept where two processes may share them.
 
 A cache is a folder named by everything that decides a number in it: the weights' digest, the facts, size, frame, view and
-precision, the library that runs the net. In it lie segments, each one whole file with the digests of the pictures that it
-holds. Who embeds holds the folder's lock; a process that is killed leaves the segments that it finished and no lock.
+precision, the libraries that run the net, the code of a feature. In it lie segments, each one whole file with the digests of
+what it holds: of pictures as they come, after they were brought to one scale and size. Who embeds holds the folder's lock; a
+process that is killed leaves the segments that it finished and no lock.
 
 Shapes: N patches, D width of what is kept: for a transformer the class token and the mean of the patch tokens side by side.
 """
@@ -57,7 +58,8 @@ class Ask:
             from mitotype.features import features
 
             feature = features.get(self.name)
-            return one | {"descriptors": list(feature.names), "scikit-image": version("scikit-image")}
+            libraries = {name: version(name) for name in ("numpy", "scipy", "scikit-image")}
+            return one | {"descriptors": list(feature.names), "code": _code(), **libraries}
         from mitotype.backbones import backbones
 
         facts = backbones.get(self.name).facts
@@ -74,6 +76,7 @@ class Ask:
             "view": self.view,
             "precision": self.precision,
             "timm": version("timm"),
+            "torch": version("torch"),
         }
 
     @property
@@ -81,10 +84,18 @@ class Ask:
         return files.digest_of(json.dumps(files.plain(self.told()), sort_keys=True))[:32]
 
 
-def embeddings(ask: Ask, digests: Sequence[str], image_N3HW: np.ndarray, done: Done = lambda n: None) -> np.ndarray:
-    """`embedding_ND`, float32, in the order of `digests`; what the cache lacks is embedded, segment by segment."""
+def _code() -> str:
+    """Digest of the code that computes features."""
+    from mitotype import features
+
+    return files.digest_of(*(path.read_bytes() for path in sorted(Path(features.__path__[0]).glob("*.py"))))
+
+
+def embeddings(ask: Ask, image_N3HW: np.ndarray, done: Done = lambda n: None) -> np.ndarray:
+    """`embedding_ND`, float32, of uint8 pictures in their order; what the cache lacks is embedded, segment by segment."""
     import numpy as np
 
+    digests = [pictures.digest(image_3HW) for image_3HW in image_N3HW]
     folder = pictures.cache_folder() / "embeddings" / f"{ask.name}-{ask.key}"
     with files.locked(folder / ".lock"):
         if not (folder / "asked.json").is_file():

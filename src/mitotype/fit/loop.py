@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mitotype.backbones import weights
 from mitotype.backbones.adapters import trained
@@ -46,13 +46,17 @@ class Patches:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a member is trained and kept: folder of its checkpoint, device, dtype of mixed precision, who is told, its base."""
+    """Where a member is trained and kept: folder of its checkpoint, device, dtype of mixed precision, who is told, its base.
+
+    `workers` members are trained at once on the machine and share its memory.
+    """
 
     folder: Path
     device: str = "cpu"
     dtype: torch.dtype | None = None
     told: Callable[[dict[str, Any]], None] = lambda line: None
     base: Base | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
     pool = samplers.Pool(patches.label_N, patches.domain_N)
     keeper = checkpoint.Keeper(place.folder)
     steps_per_epoch = max(1, len(patches.label_N) // recipe.batch)
-    with ranks.joined(model, recipe.batch) as rank:  # it may move the weights: whoever holds on to them comes after
+    batch = min(recipe.batch, len(patches.label_N))
+    # the ranks may move the weights: whoever holds on to them comes after
+    with ranks.joined(model, objective, batch, recipe.accumulate) as rank:
         state = checkpoint.State(model, Average(model, recipe.ema_decay), optimisers.build(recipe, model, place.dtype))
         checkpoint.load(place.folder, state)
         augment = Augment(recipe.augment)
@@ -96,8 +102,8 @@ def train(recipe: Recipe, member: str, patches: Patches, place: Place) -> Classi
         while state.epochs < recipe.epochs and not _tired(recipe, state.held_out):
             epoch, losses = state.epochs, []
             order = sampler(seed, epoch, pool)
-            model.train()
-            with seeds.forked_torch(seed, "dropout", epoch):
+            learning(model)
+            with seeds.forked_torch(seed, "dropout", epoch, *rank.words):
                 for number in range(steps_per_epoch):
                     at = schedule.Place(
                         epoch * steps_per_epoch + number, steps_per_epoch, recipe.epochs, recipe.warmup_epochs, state.held_out
@@ -140,14 +146,21 @@ def begun(recipe: Recipe, objective: Objective, place: Place, seed: int) -> Clas
     return model
 
 
-def halve_frozen(model: Classifier, dtype: torch.dtype) -> None:
-    """Keep what is not trained in the dtype of mixed precision: autocast would cast it again in every step.
+def learning(model: Classifier) -> None:
+    """Training mode. A trunk that learns nothing stays in evaluation mode: its running statistics are its base's."""
+    model.train()
+    if not any(parameter.requires_grad for parameter in model.trunk.parameters()):
+        model.trunk.eval()
 
-    Vectors (norms, biases, scales) stay as they are: they weigh nothing, and norms are reckoned in float32.
+
+def halve_frozen(model: Classifier, dtype: torch.dtype) -> None:
+    """Keep the frozen matrices and kernels in the dtype of mixed precision: autocast would cast them again in every step.
+
+    All else (norms, biases, position and class tokens) stays as it is: it weighs nothing and is reckoned in float32.
     """
-    for parameter in model.trunk.parameters():
-        if not parameter.requires_grad and parameter.dim() > 1:
-            parameter.data = parameter.data.to(dtype)
+    for module in model.trunk.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.requires_grad:
+            module.weight.data = module.weight.data.to(dtype)
 
 
 def architecture(recipe: Recipe, objective: Objective, base: Base | None = None) -> Architecture:
@@ -227,9 +240,13 @@ def _look(recipe: Recipe, rates: schedule.Schedule, step: Step, state: checkpoin
         return {}
     image_N3HW, label_N = step.patches.left
     way = Way(device=step.place.device, dtype=step.place.dtype)
-    said = predict(state.model, image_N3HW, Frame(recipe.frame), views_at_test("identity"), way)
-    called_N = said.logit["identity"] > 0
-    score = float((called_N[label_N == 1].mean() + (~called_N[label_N == 0]).mean()) / 2)
+
+    def balanced_accuracy() -> float:
+        said = predict(state.model, image_N3HW, Frame(recipe.frame), views_at_test("identity"), way)
+        called_N = said.logit["identity"] > 0
+        return float((called_N[label_N == 1].mean() + (~called_N[label_N == 0]).mean()) / 2)
+
+    score = step.rank.from_first(balanced_accuracy)
     if recipe.patience and score > max(state.held_out, default=-1.0):
         state.best = {name: value.detach().clone() for name, value in trained(state.model)}
     state.held_out.append(score)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ MOST_WORKERS = 8  # each holds torch and its own copy of the net
 LIBRARIES = ("mitotype", "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pillow")
 
 
-def told(recipe: Recipe, device: str, members: int) -> dict[str, Any]:
+def told(recipe: Recipe, device: str, members: int, *, here: bool = True) -> dict[str, Any]:
     """Device, precision, workers, threads of each, machine and versions, as run.json keeps them.
 
-    On a CPU as many members are trained at once as torch has threads: one thread each is the best use of few cores.
+    On a CPU as many members are trained at once as torch has threads: one thread each is the best use of few cores. Where
+    `here` is False another machine trains, so a GPU that is asked for need not be seen by this one.
     """
-    device = choose(device)
+    device = choose(device, here=here)
     workers = min(torch.get_num_threads(), members, MOST_WORKERS) if device == "cpu" else 1
     return {
         "device": device,
@@ -36,21 +38,37 @@ def told(recipe: Recipe, device: str, members: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def choose(device: str) -> str:
-    """ "auto" is the GPU where torch sees one, else the CPU. A GPU that is asked for and absent is a Mistake."""
+def choose(device: str, *, here: bool = True) -> str:
+    """ "auto" is the GPU where torch sees one, else the CPU. A GPU that is asked for `here` and absent is a Mistake."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise Mistake("No GPU is seen by torch here.", fix="use --device cpu, or see: mitotype doctor")
     if device != "cpu" and not device.startswith("cuda"):
         raise Mistake(f"There is no device '{device}'.", allowed="auto, cpu, cuda, cuda:1 …")
+    if here and device.startswith("cuda") and not torch.cuda.is_available():
+        raise Mistake("No GPU is seen by torch here.", fix="use --device cpu, or see: mitotype doctor")
     return device
 
 
-def as_told(run: dict[str, Any]) -> None:
-    """Take up a run's threads, on which the order of sums depends; its device must be here."""
-    choose(run["device"])
+def as_told(run: Mapping[str, Any]) -> None:
+    """Take up a run's threads, on which the order of sums depends."""
     torch.set_num_threads(int(run["threads"]))
+
+
+def nearest(run: Mapping[str, Any]) -> str:
+    """The device of a run where it is here, else the CPU: for what no training depends on."""
+    return str(run["device"]) if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def memory(recipe: Recipe, device: str) -> Iterator[None]:
+    """Memory of a GPU that does not suffice inside is a Mistake that says how to need less."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        what = f"The memory of '{device}' does not suffice for {recipe.backbone} with a batch of {recipe.batch}."
+        parts = f"a batch in parts: accumulate={2 * recipe.accumulate}"
+        fix = f"train anew with --set: {parts}; activations made again: recompute=1; a smaller batch: batch={recipe.batch // 2}"
+        raise Mistake(what, fix=fix) from error
 
 
 DTYPES: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -61,7 +79,12 @@ def dtype(run: Mapping[str, Any]) -> torch.dtype | None:
 
 
 def _wants_bf16(recipe: Recipe, device: str) -> bool:
-    return recipe.precision == "bf16" or (recipe.precision == "auto" and (device.startswith("cuda") or has_amx()))
+    """A GPU that is not seen here is taken for one that multiplies bf16."""
+    if recipe.precision != "auto":
+        return recipe.precision == "bf16"
+    if device == "cpu":
+        return has_amx()
+    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def has_amx() -> bool:
@@ -81,4 +104,6 @@ def processor() -> str:
 
 
 def gpu(device: str) -> str | None:
-    return torch.cuda.get_device_name(torch.device(device)) if device.startswith("cuda") else None
+    """The name of the GPU, None for a CPU and where it is not seen here."""
+    seen = device.startswith("cuda") and torch.cuda.is_available()
+    return torch.cuda.get_device_name(torch.device(device)) if seen else None

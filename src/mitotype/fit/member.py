@@ -53,10 +53,11 @@ def one(folder: Path, job: Job, place: dict[str, Any], told: Told = lambda line:
     """Train one member unless it is whole, and write its out-of-fold rows unless they are there."""
     from mitotype.backbones import adapters
     from mitotype.features import features
-    from mitotype.fit import ranks
+    from mitotype.fit import machine, prior, ranks
     from mitotype.scores import table
 
     run = files.read_json(folder / "run.json", what="run")
+    run |= {"device": ranks.device(run["device"])}
     recipe = from_plain(run["recipe"])
     rows, image_N3HW = opened(folder, run, recipe)
     cohort = Cohort(str(rows["dataset"].iloc[0]), rows)
@@ -67,12 +68,19 @@ def one(folder: Path, job: Job, place: dict[str, Any], told: Told = lambda line:
         make, say = _probe, _say_probed
     else:
         make, say = _descend, _say
-    if not (work.mine / "member.json").is_file() and (make is _descend or ranks.writes()):
-        make(work)
-    if job.fold and ranks.writes() and not table.has(folder, member=job.name):
-        left = rows[~work.inside_N].reset_index(drop=True)
-        found = table.rows(list(left["patch_id"]), say(work), part=OUT_OF_FOLD, fold=job.fold, member=job.name)
-        table.append(folder, table.Scores(left, found))
+    makes = not (work.mine / "member.json").is_file() and (make is _descend or ranks.writes())
+    says = bool(job.fold) and ranks.writes() and not table.has(folder, member=job.name)
+    if makes or (says and make is _probe):
+        prior.check_same(run, recipe, job, cohort)
+    if makes or says:
+        machine.choose(run["device"])
+    with machine.memory(recipe, run["device"]):
+        if makes:
+            make(work)
+        if says:
+            left = rows[~work.inside_N].reset_index(drop=True)
+            found = table.rows(list(left["patch_id"]), say(work), part=OUT_OF_FOLD, fold=job.fold, member=job.name)
+            table.append(folder, table.Scores(left, found))
 
 
 def patches(work: Work) -> Patches:
@@ -102,19 +110,27 @@ def _descend(work: Work) -> None:
     from mitotype.fit import checkpoint, loop, machine, prior, ranks
 
     base = prior.base(work.recipe, work.job, work.cohort)
-    where = loop.Place(work.mine, work.run["device"], machine.dtype(work.run), work.told, base)
+    where = loop.Place(
+        work.mine, work.run["device"], machine.dtype(work.run), work.told, base, int(work.run["workers"])
+    )
     classifier = loop.train(work.recipe, work.job.name, patches(work), where)
     if ranks.writes():
-        more = work.more | {"base": prior.told(base)}
+        more = work.more | _origin(work, base)
         members.write(work.mine, work.job.name, work.recipe.frame, classifier, more=more)
         (work.mine / checkpoint.NAME).unlink(missing_ok=True)
     ranks.wait()
 
 
+def _origin(work: Work, base: Base | None) -> dict[str, Any]:
+    """What member.json tells of the weights that a member stands on, and of those that taught it."""
+    from mitotype.fit import prior
+
+    return {"base": prior.told(base), "taught_by": prior.taught_by(work.recipe, work.job, work.cohort, base)}
+
+
 def _probe(work: Work) -> None:
     """By solving a head on cached embeddings."""
-    from mitotype.backbones import adapters, members, weights
-    from mitotype.backbones.classifier import build
+    from mitotype.backbones import adapters, heads, members
     from mitotype.fit import loop, prior, probe, targets
     from mitotype.losses import Objective
 
@@ -131,11 +147,13 @@ def _probe(work: Work) -> None:
         seed=recipe.seed,
     )
     told = loop.architecture(recipe, Objective(recipe.objective), base)
-    classifier = build(told, seed=0, base_state=weights.state(base))
-    solved = probe.solve(adapters.read(recipe.adaptation), classifier.head, asked)
-    members.write(
-        work.mine, work.job.name, recipe.frame, classifier, more=work.more | {"base": prior.told(base), **solved}
-    )
+    adaptation = adapters.read(recipe.adaptation)
+    kind, numbers = adaptation.head
+    head = heads.build(kind, embedding_ND.shape[1], **numbers)
+    solved = probe.solve(adaptation, head, asked)
+    state = {f"head.{name}": value for name, value in head.state_dict().items()}
+    more = work.more | _origin(work, base) | solved
+    members.write_state(work.mine, work.job.name, recipe.frame, told, state, more=more)
     work.told({"member": work.job.name, "epoch": 1, "epochs": 1, "loss": float("nan"), **solved})
 
 
@@ -147,7 +165,7 @@ def _embedded(work: Work, base: Base | None, view: str) -> np.ndarray:
         name=recipe.backbone, base=base, size_px=recipe.size_px, frame=recipe.frame, view=view, precision=precision,
         options=recipe.options, colours=recipe.colours, device=work.run["device"],
     )  # fmt: skip
-    embedding_ND = embed.embeddings(ask, list(work.cohort.rows["digest"]), work.image_N3HW)
+    embedding_ND = embed.embeddings(ask, work.image_N3HW)
     return embedding_ND if base is None else embed.pooled(embedding_ND, recipe.backbone, pooling(recipe))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ def build(recipe: Recipe, model: Classifier, dtype: torch.dtype | None = None) -
     """The optimisers of a recipe over what is trained; every group keeps its full learning rate as `full_lr`.
 
     adamw   Loshchilov & Hutter, arXiv 1711.05101; weight decay on matrices and kernels only
-    muon    see `fit.muon`, for the two-dimensional weights of the trunk; AdamW for all others and for the heads
+    muon    see `fit.muon`, for the two-dimensional weights of the trunk, all at one rate; AdamW for all others and the heads
     adam    Kingma & Ba, arXiv 1412.6980, with the decay added to every gradient
 
     With the adaptation "full(d)" a weight n steps of the trunk below the head learns at dⁿ of the rate. `dtype` is that of
@@ -46,17 +47,27 @@ def _groups(recipe: Recipe, model: Classifier, learns: dict[str, nn.Parameter]) 
     """Groups by decay and, where the rate falls from block to block, by depth."""
     adaptation = adapters.read(recipe.adaptation)
     if not isinstance(adaptation, adapters.Full) or adaptation.decay == 1:
-        return [
-            {"params": [p for p in learns.values() if p.dim() > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in learns.values() if p.dim() <= 1], "weight_decay": 0.0},
-        ]
+        return _by_decay(recipe, learns.values())
     from timm.optim import param_groups_layer_decay
 
-    groups = param_groups_layer_decay(model.trunk.net, recipe.weight_decay, layer_decay=adaptation.decay)
-    inside = {id(p) for group in groups for p in group["params"]}
-    told = [{"params": g["params"], "weight_decay": g["weight_decay"], "lr": recipe.lr * g["lr_scale"]} for g in groups]
-    heads = [p for p in learns.values() if id(p) not in inside]
-    return [*told, {"params": heads, "weight_decay": recipe.weight_decay}]
+    mine = {id(p) for p in learns.values()}
+    layers = param_groups_layer_decay(model.trunk.net, recipe.weight_decay, layer_decay=adaptation.decay)
+    told = [
+        {"params": kept, "weight_decay": layer["weight_decay"], "lr": recipe.lr * layer["lr_scale"]}
+        for layer in layers
+        if (kept := [p for p in layer["params"] if id(p) in mine])
+    ]
+    inside = {id(p) for layer in layers for p in layer["params"]}
+    return [*told, *_by_decay(recipe, [p for p in learns.values() if id(p) not in inside])]
+
+
+def _by_decay(recipe: Recipe, learns: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+    """Weight decay on matrices and kernels, none on norms and biases."""
+    every = list(learns)
+    return [
+        {"params": [p for p in every if p.dim() > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in every if p.dim() <= 1], "weight_decay": 0.0},
+    ]
 
 
 def _remember(optimisers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:

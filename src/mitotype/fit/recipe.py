@@ -115,6 +115,8 @@ class Recipe:
             lambda: schedule.read(self.schedule),
             lambda: adapters.read(self.adaptation),
             self._check_sizes,
+            self._check_terms,
+            self._check_members,
             self._check_numbers,
         ):
             with trouble.note():
@@ -134,11 +136,15 @@ class Recipe:
                 raise Mistake(f"'{self.backbone}' is a feature and has nothing to train.", allowed="adaptation=probe")
             return
         facts = backbones.get(self.backbone).facts
-        facts.check_size(self.size_px or facts.size_px)
+        facts.check_size(self.size_px or facts.size_px, self.backbone)
         if self.pooling and self.pooling not in facts.pooling:
             raise Mistake(f"{self.backbone} has no pooling '{self.pooling}'.", allowed=", ".join(sorted(facts.pooling)))
         if self.colours and self.colours not in COLOURS:
             raise Mistake(f"colours is '{self.colours}'.", allowed=", ".join(sorted(COLOURS)))
+        layered = facts.blocks > 0 or facts.keys != "own"  # every net that timm builds knows its layers
+        if not layered and (self.recompute or getattr(adapters.read(self.adaptation), "decay", 1) != 1):
+            what = f"{self.backbone} has no blocks for recompute=1 or for a rate that falls from block to block."
+            raise Mistake(what, fix="set recompute=0 and adaptation=full")
         if probe and Objective(self.objective).heads():
             raise Mistake("A probe solves one head.", allowed="objective=soft_bce")
         if not self.adaptation.startswith("full") and not self.init_from:
@@ -159,6 +165,38 @@ class Recipe:
         if framed != augmented:
             what = f"frame gives {framed} px and augment {augmented} px."
             raise Mistake(what, fix="let both end with the same crop")
+
+    def _check_terms(self) -> None:
+        """What a term needs of the other fields; an objective that is none has been told already."""
+        from mitotype.core import sentence
+
+        try:
+            terms = {step.name for step in sentence.weighted_sum(self.objective)}
+        except Mistake:
+            return
+        trouble = Collector()
+        if "distil" in terms and not self.teacher:
+            what = "The term 'distil' learns the scores of a teacher, and none is named."
+            trouble.add(Mistake(what, fix="set teacher=RUN, or leave distil out of the objective"))
+        if self.teacher and "distil" not in terms:
+            what = f"The teacher '{self.teacher}' is named, and no term learns its scores."
+            trouble.add(Mistake(what, fix="add distil to the objective, or leave the teacher out"))
+        if "contrast" in terms and self.draws < 2:
+            trouble.add(Mistake("The term 'contrast' sees every patch once.", fix="set draws=2"))
+        if "contrast" in terms and self.mixup:
+            trouble.add(Mistake("The term 'contrast' compares patches, and a mixed one is none.", fix="set mixup=0"))
+        trouble.settle()
+
+    def _check_members(self) -> None:
+        """A probe is solved, not drawn: its members differ only where those of the run do that they stand on."""
+        from mitotype.backbones import adapters
+        from mitotype.fit import prior
+
+        if not adapters.is_probe(self.adaptation) or prior.named(self.init_from):
+            return
+        if max(self.seeds, self.refit) > 1:
+            what = "The members of a probe are the same for every seed."
+            raise Mistake(what, allowed="seeds=1, and refit of 0 or 1, with this adaptation")
 
     def _check_numbers(self) -> None:
         trouble = Collector()
@@ -198,13 +236,16 @@ class Recipe:
         trouble.settle()
 
     def resolved(self) -> Recipe:
-        """The recipe with the sizes that it leaves to the facts of its backbone."""
+        """The recipe with the sizes that it leaves to the facts of its backbone, and with paths that hold from everywhere."""
         from mitotype.backbones import backbones
         from mitotype.features import features
 
-        if self.size_px or self.backbone in features:
-            return self
-        return dataclasses.replace(self, size_px=backbones.get(self.backbone).facts.size_px)
+        size_px = self.size_px
+        if not size_px and self.backbone not in features:
+            size_px = backbones.get(self.backbone).facts.size_px
+        return dataclasses.replace(
+            self, size_px=size_px, init_from=_whole(self.init_from), teacher=_whole(self.teacher)
+        )
 
     def plain(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "options": dict(self.options)}
@@ -213,6 +254,12 @@ class Recipe:
         """The fields that differ from the defaults of Recipe."""
         defaults = {f.name: f.default for f in dataclasses.fields(self)}
         return {key: value for key, value in self.plain().items() if getattr(self, key) != defaults[key]}
+
+
+def _whole(where: str) -> str:
+    """A path that is there, from the root; anything else as it is."""
+    path = Path(where).expanduser()
+    return str(path.absolute()) if where and where != "published" and path.exists() else where
 
 
 def from_plain(value: Mapping[str, Any]) -> Recipe:

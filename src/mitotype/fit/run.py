@@ -67,14 +67,17 @@ def prepare(
     data: Sequence[str] = (),
     hold_out: Sequence[str] = (),
     device: str = "auto",
+    here: bool = True,
 ) -> None:
     """Write everything that decides a run into its folder; nothing is trained yet. The base weights are found first.
 
-    Raises a Mistake for a folder that is taken, patches without a label, one class only, weights that are not to be had, and
-    whatever `Recipe.check` finds.
+    `here` is False where another machine trains the members: then `device` need not be on this one.
+    Raises a Mistake for a folder that is taken, patches without a label, one class only, what a term of the objective lacks,
+    weights that are not to be had, and whatever `Recipe.check` finds. Then nothing is written.
     """
     from mitotype.datasets import splits
-    from mitotype.fit import folds, machine, prior
+    from mitotype.fit import folds, machine, prior, targets
+    from mitotype.losses import Objective
     from mitotype.scores import table
 
     if (folder / "run.json").exists():
@@ -84,13 +87,18 @@ def prepare(
     recipe.check()
     recipe = recipe.resolved()
     _check_labels(cohort)
+    targets.check(cohort, Objective(recipe.objective).heads())
     pack = pictures.pack(cohort, min_px=needs_px(recipe))
     fold = folds.assign(recipe, cohort)
     rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
     if "dataset" not in rows:
         rows = rows.assign(dataset=cohort.name)
     todo = jobs(recipe, sorted(set(fold)))
-    base = prior.base(recipe, todo[0], Cohort(cohort.name, rows))
+    known = Cohort(cohort.name, rows)
+    base = prior.base(recipe, todo[0], known)
+    stands_on = prior.stands_on(recipe, todo, known)
+    taught_by = prior.taught_by(recipe, todo[0], known, base)
+    place = machine.told(recipe, device, len(todo), here=here)
     table.write(folder, table.Scores(rows, table.none()))
     files.write_json(
         folder / "run.json",
@@ -101,9 +109,11 @@ def prepare(
                      "cases": int(rows["case_id"].nunique()), "digest": files.digest_of(*sorted(pack.digests))},
             "split": {"folds": recipe.folds, "digest": splits.digest(fold)},
             "base": prior.told(base),
-            "notes": [*cohort.notes, *prior.notes(base)],
+            **stands_on,
+            "reads_labels": prior.labelled(recipe),
+            "notes": [*cohort.notes, *prior.notes([prior.told(base), *taught_by])],
             "started": _now(),
-            **machine.told(recipe, device, len(todo)),
+            **place,
         },
     )  # fmt: skip
 
@@ -149,7 +159,7 @@ def opened(folder: Path, run: dict[str, Any], recipe: Recipe) -> tuple[pd.DataFr
 
 def finish(folder: Path, run: dict[str, Any], recipe: Recipe, image_N3HW: np.ndarray, fold_N: np.ndarray) -> None:
     """Fit the decision and the flag on the out-of-fold rows, write them, and say DONE. Without such rows neither is fitted."""
-    from mitotype.fit import prior, unlike
+    from mitotype.fit import machine, prior, unlike
     from mitotype.scores import decision, ensemble, table
 
     scores = table.read(folder)
@@ -159,7 +169,7 @@ def finish(folder: Path, run: dict[str, Any], recipe: Recipe, image_N3HW: np.nda
         fitted = decision.also_seen(fitted, prior.seen_before(recipe))
         files.write_json(folder / "decision.json", fitted.to_dict())
         if recipe.flag:
-            unlike.fit(folder, recipe.seed, run["device"], fold_N, image_N3HW)
+            unlike.fit(folder, recipe.seed, machine.nearest(run), fold_N, image_N3HW)
     files.write_json(folder / "run.json", run | {"finished": _now()})
     files.write_text(folder / DONE, _now() + "\n")
 

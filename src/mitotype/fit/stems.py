@@ -44,7 +44,7 @@ class Stems:
 
 def keep(model: Classifier, recipe: Recipe, patches: Patches, augment: Augment, place: Place) -> Stems | None:
     """The stems of a member's training patches, or None where the model trains its whole trunk, the views are not finitely many,
-    pictures are mixed, or memory does not suffice (which is told)."""
+    pictures are mixed, or memory does not suffice (which is told). The model may be left in evaluation mode."""
     adaptation = adapters.read(recipe.adaptation)
     whole = isinstance(adaptation, adapters.Probe)
     listed = augment.listed()
@@ -64,17 +64,15 @@ def keep(model: Classifier, recipe: Recipe, patches: Patches, augment: Augment, 
     model.eval()
     first = stem(_pictures(patches, 0, 1), 0)
     size = len(patches.image_N3HW) * views * first[0].numel() * first.element_size()
-    fits = size < SHARE * free_bytes(place.device)
+    fits = size < SHARE * free_bytes(place.device) / place.workers
     place.told(told | {"keeps_gb": size / 2**30, "views": views, "kept": fits})
     if not fits:
-        model.train()
         return None
     kept_NV = torch.empty((len(patches.image_N3HW), views, *first.shape[1:]), dtype=first.dtype, device=place.device)
     for start in range(0, len(kept_NV), BATCH):
         image_B3HW = _pictures(patches, start, start + BATCH)
         for element in range(views):
             kept_NV[start : start + BATCH, element] = stem(image_B3HW, element)
-    model.train()
     return Stems(model, blocks, kept_NV, name)
 
 

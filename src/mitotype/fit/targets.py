@@ -84,21 +84,37 @@ def further(
     cohort: Cohort, image_N3HW: np.ndarray, heads: tuple[tuple[str, int], ...], folder: Path
 ) -> dict[str, np.ndarray]:
     """Targets of every further head for all patches of a run; one whose targets are all unknown is a Mistake."""
-    import numpy as np
-
     found = {}
     for name, outputs in heads:
         if name not in MAKERS:  # a term that compares pictures with each other has no target
             continue
-        target_NK = MAKERS[name](cohort, image_N3HW, folder)
-        if target_NK.shape[1] != outputs:
-            what = f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}."
-            raise Mistake(what, fix=f"write {name}({target_NK.shape[1]})")
-        if np.isnan(target_NK).all():
-            what = f"'{cohort.name}' carries nothing that the term '{name}' could learn."
-            raise Mistake(what, fix=f"leave {name} out of the objective")
-        found[name] = target_NK
+        found[name] = MAKERS[name](cohort, image_N3HW, folder)
+        _check(cohort, name, outputs, found[name])
     return found
+
+
+def check(cohort: Cohort, heads: tuple[tuple[str, int], ...]) -> None:
+    """What `further` would find wrong with a cohort, before anything is measured: descriptors are only counted."""
+    import numpy as np
+
+    from mitotype.features import features
+
+    for name, outputs in heads:
+        if name == "descriptor":
+            _check(cohort, name, outputs, np.zeros((1, len(features.get("morphology").names)), np.float32))
+        elif name in MAKERS:
+            _check(cohort, name, outputs, MAKERS[name](cohort, np.empty(0), Path()))
+
+
+def _check(cohort: Cohort, name: str, outputs: int, target_NK: np.ndarray) -> None:
+    import numpy as np
+
+    if target_NK.shape[1] != outputs:
+        what = f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}."
+        raise Mistake(what, fix=f"write {name}({target_NK.shape[1]})")
+    if np.isnan(target_NK).all():
+        what = f"'{cohort.name}' carries nothing that the term '{name}' could learn."
+        raise Mistake(what, fix=f"leave {name} out of the objective")
 
 
 def standardised(value_NK: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Benchmark: backbone × adaptation × fold in one folder that resumes, and one table of every test set.
 
-benchmark.json    everything that was asked, written first: another question to the same folder is refused
+benchmark.json    everything that was asked, written first: the same question may grow and shrink by backbones and adaptations
 runs/             one run for each cell        openings.jsonl    which test set was opened, when, for which run
 table.*           csv, json, Markdown and HTML, written anew whenever a cell is finished
 """
@@ -21,16 +21,17 @@ from mitotype.core.words import TEST, Cohort
 from mitotype.fit.recipe import Recipe, from_plain
 from mitotype.jobs import grid, where
 from mitotype.jobs.grid import Cell, LeftOut, RecipeOf
-from mitotype.jobs.where import HERE, Listener, Task
+from mitotype.jobs.where import HERE, Ended, Listener, Task
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mitotype.fit.run import Job
-    from mitotype.jobs.table import Table
+    from mitotype.jobs.table import Row, Table
 
 Score = Callable[[Path, Sequence[Cohort]], None]
 NAME = "benchmark.json"
+CELLS = ("backbones", "adaptations")  # of the question; each cell is guarded by its own run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,11 @@ class Plan:
         """The names of the test sets, as the rows carry them."""
         return tuple(dict.fromkeys(name for cohort in self.asked.tests for name in names(cohort)))
 
+    def notes(self) -> list[str]:
+        """What the runs say of their data and weights, each sentence once."""
+        told = (files.read_json(one.folder / "run.json", what="run") for one in self.runs)
+        return list(dict.fromkeys(note for run in told for note in run["notes"]))
+
     def tasks(self) -> list[Task]:
         """The members that are not whole yet, numbered over the whole benchmark."""
         from mitotype.fit import crew
@@ -105,7 +111,8 @@ def jobs_of(one: CellRun) -> list[Job]:
 
 
 def prepare(asked: Asked) -> Plan:
-    """Write down what is asked and every run that it needs; nothing is trained yet. A prepared benchmark is taken up again.
+    """Write down what is asked and every run that it needs; nothing is trained yet. A prepared benchmark is taken up again,
+    with other backbones and adaptations too: runs that are there are kept.
 
     Raises a Mistake for a folder that holds another question, recipes that do not fit together, a test set that shares
     pictures or cases with what is trained on, and whatever `fit.run.prepare` finds.
@@ -120,25 +127,31 @@ def prepare(asked: Asked) -> Plan:
     digests = pictures.pack(asked.cohort, min_px=needs_px).digests
     tests = _tests(asked, digests)
     runs = tuple(CellRun(cell, recipe, (asked.out / "runs" / cell.name).resolve()) for cell, recipe in planned.cells)
+    digest = files.digest_of(*sorted(digests))
     with files.locked(asked.out / ".lock"):
-        _write_down(asked, {"digest": files.digest_of(*sorted(digests)), "patches": len(digests)}, tests)
-        for one in runs:
-            if (one.folder / "run.json").is_file():
-                _check_same(one, files.digest_of(*sorted(digests)))
-            else:
-                run.prepare(
-                    one.recipe, asked.cohort, one.folder,
-                    data=asked.data, hold_out=asked.hold_out, device=asked.device,
-                )  # fmt: skip
+        question = _question(asked, {"digest": digest, "patches": len(digests)}, tests)
+        there = [one for one in runs if (one.folder / "run.json").is_file()]
+        fresh = [one for one in runs if one not in there]
+        for one in there:
+            _check_same(one, digest, asked.device)
+        device = where.device(asked.place, asked.device) if fresh else asked.device
+        _write_down(asked, question)
+        for one in fresh:
+            run.prepare(
+                one.recipe, asked.cohort, one.folder,
+                data=asked.data, hold_out=asked.hold_out, device=device, here=asked.place == HERE,
+            )  # fmt: skip
     return Plan(asked, runs, planned.left_out)
 
 
 def go_on(plan: Plan, score: Score, listener: Listener = Listener()) -> Table:  # noqa: B008 (frozen)
     """Train what is not whole, score what is not scored, and return the table. `score` adds the rows of test cohorts to a
-    run's folder and writes the openings; it is called once a run's members are whole, and never for rows that are there."""
+    run's folder and writes the openings; it is called once a run's members are whole, and never for rows that are there.
+
+    A Mistake in a cell makes it a failed one of the table and lets the others go on; `Table.check` raises what failed.
+    """
     import torch
 
-    from mitotype.fit import run
     from mitotype.jobs import page, table
 
     asked, threads = plan.asked, torch.get_num_threads()
@@ -147,19 +160,33 @@ def go_on(plan: Plan, score: Score, listener: Listener = Listener()) -> Table:  
         waiting = {task.folder for task in tasks}
         whole = [one.folder for one in plan.runs if one.folder not in waiting]
         rows: dict[Path, list[table.Row]] = {}
-        with closing(where.run(tasks, asked.place, asked.workers, listener)) as ended:  # no worker outlives a stop
-            for folder in chain(whole, ended):
-                run.go_on(folder)
+        failed: dict[Path, Mistake] = {}
+        with closing(where.run(tasks, asked.place, asked.workers, listener)) as running:  # no worker outlives a stop
+            for ended in chain(map(Ended, whole), running):
+                try:
+                    rows[ended.folder] = _rows(plan, ended, score)
+                except Mistake as mistake:
+                    failed[ended.folder] = mistake
                 torch.set_num_threads(threads)  # a run takes up its own
-                lacking = unscored(folder, asked.tests)
-                if lacking:
-                    score(folder, lacking)
-                one = next(one for one in plan.runs if one.folder == folder)
-                rows[folder] = table.rows(one, plan.sets, asked.hold_out, draws=asked.draws)
-                found = table.Table.of(plan, rows)
-                if len(rows) >= len(whole):
+                found = table.Table.of(plan, rows, failed)
+                if len(rows) + len(failed) >= len(whole):
                     page.write(found, asked.out)
     return found
+
+
+def _rows(plan: Plan, ended: Ended, score: Score) -> list[Row]:
+    """The rows of a run whose tasks have ended, after what it lacks is scored; or its Mistake."""
+    from mitotype.fit import run
+    from mitotype.jobs import table
+
+    if ended.mistake:
+        raise ended.mistake
+    run.go_on(ended.folder)
+    lacking = unscored(ended.folder, plan.asked.tests)
+    if lacking:
+        score(ended.folder, lacking)
+    one = next(one for one in plan.runs if one.folder == ended.folder)
+    return table.rows(one, plan.sets, plan.asked.hold_out, draws=plan.asked.draws)
 
 
 def unscored(folder: Path, tests: Sequence[Cohort]) -> list[Cohort]:
@@ -206,28 +233,35 @@ def _check_apart(trained: pd.DataFrame, cohort: Cohort, digests: Sequence[str], 
         raise Mistake(what, fix="name each set once, and put csvs of your own into folders of different names")
 
 
-def _write_down(asked: Asked, data: Mapping[str, Any], tests: Mapping[str, Any]) -> None:
-    """benchmark.json, or a Mistake where it tells of another question."""
-    question = files.plain({
+def _question(asked: Asked, data: Mapping[str, Any], tests: Mapping[str, Any]) -> dict[str, Any]:
+    """What benchmark.json keeps of what is asked. Raises a Mistake where it tells of another question; other backbones and
+    adaptations are the same one."""
+    question: dict[str, Any] = files.plain({
         "backbones": list(asked.backbones), "adaptations": list(asked.adaptations), **asked.more,
         "data": data, "tests": tests, "hold_out": list(asked.hold_out),
     })  # fmt: skip
     path = asked.out / NAME
-    if not path.is_file():
-        from mitotype import __version__
-
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {"where": list(asked.data), "device": asked.device, "version": __version__, "started": now}
-        files.write_json(path, {"asked": question, **about})
-        return
-    told = files.read_json(path, what="benchmark")["asked"]
-    differ = [key for key in {**told, **question} if told.get(key) != question.get(key)]
+    told = files.read_json(path, what="benchmark")["asked"] if path.is_file() else question
+    differ = [key for key in {**told, **question} if key not in CELLS and told.get(key) != question.get(key)]
     if differ:
         what = "; ".join(f"{key} was {_short(told.get(key))} and is now {_short(question.get(key))}" for key in differ)
         raise Mistake(f"'{asked.out}' holds another benchmark: {what}.", fix="choose another folder with --out")
+    return question
 
 
-def _check_same(one: CellRun, digest: str) -> None:
+def _write_down(asked: Asked, question: Mapping[str, Any]) -> None:
+    """benchmark.json, which keeps when it was started."""
+    from mitotype import __version__
+
+    path = asked.out / NAME
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    about = {"where": list(asked.data), "device": asked.device, "version": __version__, "started": now}
+    there = files.read_json(path, what="benchmark") if path.is_file() else about
+    if there.get("asked") != question:
+        files.write_json(path, {**there, "asked": question})
+
+
+def _check_same(one: CellRun, digest: str, device: str) -> None:
     """A run that is there must be the one that is asked for; a field that it was written without has its default."""
     told = files.read_json(one.folder / "run.json", what="run")
     there, wanted = from_plain(told["recipe"]).plain(), one.recipe.plain()
@@ -238,6 +272,9 @@ def _check_same(one: CellRun, digest: str) -> None:
         raise Mistake(f"The run '{one.folder}' is of another recipe: {what}.", fix=mend)
     if told["data"]["digest"] != digest:
         raise Mistake(f"The run '{one.folder}' was started on other pictures.", fix=mend)
+    if device not in ("auto", told["device"]):
+        what = f"The run '{one.folder}' was started on '{told['device']}', not on '{device}'."
+        raise Mistake(what, fix=f"go on with --device {told['device']}, or choose another folder with --out")
 
 
 def _short(value: Any) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mitotype.core import sentence
 from mitotype.core.mistakes import Collector, Mistake
 from mitotype.fit.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mitotype.backbones.adapters import Adaptation
 
 FLOOR = "morphology"  # what any net should pass: shape descriptors with a logistic head
 PROBE = "probe"
@@ -34,10 +39,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A cell that is not trained, and why."""
+    """A cell that is not trained or that failed, why, and what mends it where that is known."""
 
     cell: Cell
     reason: str
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,14 @@ def cells(backbones: Sequence[str], adaptations: Sequence[str]) -> list[Cell]:
 
 
 def plan(backbones: Sequence[str], adaptations: Sequence[str], recipe_of: RecipeOf) -> Grid:
-    """The grid with the recipe of each cell. What a backbone does not offer is left out, as is a cell without a recipe
-    and one whose weights are not to be had.
+    """The grid with the recipe of each cell. What a backbone does not offer is left out, as are a cell without a recipe, one
+    whose weights are not to be had, and one whose recipe another cell has.
 
     Raises a Mistake where a recipe does not fit together, or where nothing but the floor remains.
     """
     kept, left = [], []
     trouble = Collector()
+    first: dict[tuple[Recipe, Adaptation], Cell] = {}
     not_had = functools.cache(_not_had)  # one that cannot be fetched is asked for once
     for cell in cells(backbones, adaptations):
         reason = refusal(cell)
@@ -103,12 +110,23 @@ def plan(backbones: Sequence[str], adaptations: Sequence[str], recipe_of: Recipe
             continue
         with trouble.note():
             _check(cell, recipe)
+            same = first.setdefault(_sense(recipe), cell)
+            if same != cell:
+                left.append(LeftOut(cell, f"its recipe is that of '{same.adaptation}'"))
+                continue
             kept.append((cell, recipe))
     trouble.settle()
     if left and {cell.backbone for cell, _ in kept} <= {FLOOR}:
         told = "\n".join(f"- {one.cell}: {one.reason}" for one in left)
         raise Mistake(f"No cell of this benchmark can be trained:\n{told}", fix="name other backbones or adaptations")
     return Grid(tuple(kept), tuple(left))
+
+
+def _sense(recipe: Recipe) -> tuple[Recipe, Adaptation]:
+    """A recipe with its adaptation as read: "full(1)" is "full"."""
+    from mitotype.backbones import adapters
+
+    return dataclasses.replace(recipe, adaptation=""), adapters.read(recipe.adaptation)
 
 
 def refusal(cell: Cell) -> str:
@@ -159,6 +177,18 @@ def _check(cell: Cell, recipe: Recipe) -> None:
         raise Mistake(f"{cell}: {mistake.what}", allowed=mistake.allowed, fix=mistake.fix) from mistake
     if recipe.backbone != cell.backbone:
         raise Mistake(f"{cell}: its recipe is of '{recipe.backbone}'.", fix="change the backbone with --backbones")
+    _check_numbers(cell, recipe)
     if recipe.folds == "none" or recipe.refit:
         what = f"{cell}: the mean and spread of a benchmark are those of members that left out a fold."
         raise Mistake(what, allowed="refit=0, and folds that are not none")
+
+
+def _check_numbers(cell: Cell, recipe: Recipe) -> None:
+    """Numbers that are asked for are those that are trained. A word alone leaves them to the recipe."""
+    from mitotype.backbones import adapters
+
+    word, numbers, _ = cell.adaptation.partition("(")
+    if not numbers or word != recipe.adaptation.partition("(")[0].strip():
+        return
+    if adapters.read(cell.adaptation) != adapters.read(recipe.adaptation):
+        raise Mistake(f"{cell}: its recipe trains '{recipe.adaptation}'.", allowed=f'--adapt "{recipe.adaptation}"')

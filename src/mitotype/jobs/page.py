@@ -11,11 +11,12 @@ from typing import Any
 from mitotype.core import files
 from mitotype.core.words import NOTICE, NOTICE_LONG
 from mitotype.evaluation import published
+from mitotype.jobs.grid import LeftOut
 from mitotype.jobs.table import Row, Table
 
 HEADS = (
-    "cell", "weights", "trained", "members' BA at 0.5", "published", "ensemble BA", "at 0.5", "members' AUROC", "published",
-    "ensemble AUROC", "out of fold BA, AUROC",
+    "cell", "weights", "trained, members", "members' BA at 0.5", "published", "ensemble BA", "at 0.5", "members' AUROC", "published",
+    "ensemble AUROC", "out of fold BA, AUROC, threshold",
 )  # fmt: skip
 
 
@@ -46,6 +47,15 @@ def within(value: float, low: float, high: float) -> str:
     return f"{number(value)} ({bounds(low, high)})" if bounds(low, high) else number(value)
 
 
+def every(value: float) -> str:
+    """An ensemble's number over all files, where some hold the same picture."""
+    return "" if math.isnan(value) else f"all files {number(value)}"
+
+
+def judged(value: float, low: float, high: float, over_all: float) -> str:
+    return "; ".join(filter(None, (within(value, low, high), every(over_all))))
+
+
 def parameters(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
 
@@ -67,10 +77,10 @@ def cell(row: Row) -> str:
     return f"{row.backbone}, {row.regime if row.regime == 'floor' else row.adaptation}"
 
 
-def left_out(table: Table) -> list[tuple[str, str, str]]:
+def reasons(cells: Sequence[LeftOut]) -> list[tuple[str, str, str]]:
     """Net, adaptations and the reason that they share."""
     found: dict[tuple[str, str], list[str]] = {}
-    for one in table.left_out:
+    for one in cells:
         found.setdefault((one.cell.backbone, one.reason), []).append(one.cell.adaptation)
     return [(net, "; ".join(words), why) for (net, why), words in found.items()]
 
@@ -80,8 +90,11 @@ def markdown(table: Table) -> str:
     parts = ["# Benchmark", *([table.title] if table.title else []), f"*{NOTICE}*"]
     for test_set, rows in table.sets.items():
         parts += [f"## {title_of(test_set, rows)}", heading(rows[0]), text_table(rows)]
-    if table.left_out:
-        parts += ["## Left out", "\n".join(f"- {net}, {words}: {why}" for net, words, why in left_out(table))]
+    if table.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in table.notes)]
+    for title, cells in (("Failed", table.failed), ("Left out", table.left_out)):
+        if cells:
+            parts += [f"## {title}", "\n".join(f"- {net}, {words}: {why}" for net, words, why in reasons(cells))]
     if table.pending:
         parts += ["## Still to be trained", "\n".join(f"- {cell}" for cell in table.pending)]
     parts += ["## How it was made", *(f"- {name}: {value}" for name, value in _made(table.made)), NOTICE_LONG]
@@ -93,12 +106,12 @@ def text_table(rows: Sequence[Row]) -> str:
     for row in rows:
         flag = "" if row.commercial else " (non-commercial)"
         cells = (
-            f"{cell(row)}{flag}", row.weights, parameters(row.parameters),
+            f"{cell(row)}{flag}", row.weights, f"{parameters(row.parameters)}, {row.members}",
             spread(row.member_ba, row.member_ba_sd), spread(row.published_ba, row.published_ba_sd),
-            within(row.ensemble_ba, row.ensemble_ba_low, row.ensemble_ba_high), number(row.half_ba),
+            judged(row.ensemble_ba, row.ensemble_ba_low, row.ensemble_ba_high, row.all_files_ba), number(row.half_ba),
             spread(row.member_auroc, row.member_auroc_sd), spread(row.published_auroc, row.published_auroc_sd),
-            within(row.ensemble_auroc, row.ensemble_auroc_low, row.ensemble_auroc_high),
-            f"{number(row.out_of_fold_ba)}, {number(row.out_of_fold_auroc)}",
+            judged(row.ensemble_auroc, row.ensemble_auroc_low, row.ensemble_auroc_high, row.all_files_auroc),
+            f"{number(row.out_of_fold_ba)}, {number(row.out_of_fold_auroc)}, {number(row.threshold)}",
         )  # fmt: skip
         lines.append("| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |")
     return "\n".join(lines)
@@ -110,7 +123,7 @@ def plain(table: Table) -> str:
 
     parts = [table.title] if table.title else []
     head = (
-        "", "members at 0.5", "published", "ensemble", "", "at 0.5", "AUROC", "published", "ensemble", "out of fold",
+        "", "members at 0.5", "published", "ensemble", "", "at 0.5", "AUROC", "published", "ensemble", "", "out of fold",
     )  # fmt: skip
     for test_set, rows in table.sets.items():
         lines = [
@@ -118,13 +131,16 @@ def plain(table: Table) -> str:
                 cell(row), spread(row.member_ba, row.member_ba_sd), number(row.published_ba), number(row.ensemble_ba),
                 bounds(row.ensemble_ba_low, row.ensemble_ba_high), number(row.half_ba),
                 spread(row.member_auroc, row.member_auroc_sd), number(row.published_auroc), number(row.ensemble_auroc),
-                number(row.out_of_fold_ba),
+                bounds(row.ensemble_auroc_low, row.ensemble_auroc_high), number(row.out_of_fold_ba),
             )
             for row in rows
         ]  # fmt: skip
         parts.append(f"{title_of(test_set, rows)}: {heading(rows[0])}\n{grid(head, lines)}")
-    if table.left_out:
-        parts.append("left out\n" + "\n".join(f"  {net}, {words}: {why}" for net, words, why in left_out(table)))
+    for title, cells in (("failed", table.failed), ("left out", table.left_out)):
+        if cells:
+            parts.append(f"{title}\n" + "\n".join(f"  {net}, {words}: {why}" for net, words, why in reasons(cells)))
+    if table.notes:
+        parts.append("\n".join(f"note: {note}" for note in table.notes))
     return "\n\n".join([*parts, NOTICE])
 
 
@@ -140,13 +156,14 @@ def html(table: Table) -> str:
         lstrip_blocks=True,
     )
     environment.globals.update(
-        number=number, spread=spread, bounds=bounds, parameters=parameters, cell=cell, heading=heading, nan=math.isnan
+        number=number, spread=spread, bounds=bounds, every=every, parameters=parameters, heading=heading, nan=math.isnan
     )
     sets = [{"title": title_of(name, rows), "anchor": f"set-{name}", "rows": rows} for name, rows in table.sets.items()]
     return environment.get_template("table.html.j2").render(
         table=table,
         sets=sets,
-        left_out=left_out(table),
+        failed=reasons(table.failed),
+        left_out=reasons(table.left_out),
         made=_made(table.made),
         source=published.STUDY_SOURCE,
         notice=NOTICE,

@@ -3,6 +3,7 @@
 `member_*`     mean and population SD over single members, one view, at 0.5, over all files: the study's own protocol
 `published_*`  what the study prints for the same net, adaptation and test set
 `ensemble_*`   all members together, calibration and threshold from out-of-fold rows, interval over cases; each picture once
+`all_files_*`  the same, each file for itself, where some hold the same picture
 `half_*`       the same ensemble at 0.5           `out_of_fold_*`  the training patches, each by the member that left it out
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mitotype.core import files
+from mitotype.core.mistakes import Mistake
 from mitotype.core.words import OUT_OF_FOLD, TEST
 from mitotype.jobs.grid import FLOOR, LeftOut
 
@@ -61,6 +63,12 @@ class Row:
     ensemble_auroc: float
     ensemble_auroc_low: float
     ensemble_auroc_high: float
+    all_files_ba: float
+    all_files_ba_low: float
+    all_files_ba_high: float
+    all_files_auroc: float
+    all_files_auroc_low: float
+    all_files_auroc_high: float
     threshold: float
     half_ba: float
     half_ba_low: float
@@ -71,25 +79,33 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The rows in the order asked for, the floor first; what is left out and why; what is still to be trained."""
+    """The rows in the order asked for, the floor first; what failed or is left out, and why; what is still to be trained.
+
+    `notes` are what a reader of the numbers must know: licences that bind, out-of-fold numbers that flatter.
+    """
 
     title: str
     rows: tuple[Row, ...]
     left_out: tuple[LeftOut, ...]
     pending: tuple[str, ...]
     made: Mapping[str, Any]
+    failed: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, plan: Plan, found: Mapping[Path, Sequence[Row]]) -> Table:
+    def of(cls, plan: Plan, found: Mapping[Path, Sequence[Row]], mistakes: Mapping[Path, Mistake]) -> Table:
         from mitotype import __version__
 
         asked = plan.asked
         rows = tuple(row for one in plan.runs for row in found.get(one.folder, ()))
-        pending = tuple(str(one.cell) for one in plan.runs if one.folder not in found)
+        pending = tuple(str(one.cell) for one in plan.runs if one.folder not in {*found, *mistakes})
+        told = ((one.cell, mistakes[one.folder]) for one in plan.runs if one.folder in mistakes)
+        failed = tuple(LeftOut(cell, mistake.what, mistake.fix or "") for cell, mistake in told)
         training = {"data": asked.cohort.name, "patches": len(asked.cohort), "held out": list(asked.hold_out)}
         more = {name: _without_places(value) for name, value in asked.more.items()}
         made = {**more, "training": training, "draws": asked.draws, "version": __version__}
-        return cls(asked.title, rows, plan.left_out, pending, made)
+        notes = (*plan.notes(), *_flattered(plan.runs))
+        return cls(asked.title, rows, plan.left_out, pending, made, failed, notes)
 
     @property
     def sets(self) -> dict[str, list[Row]]:
@@ -101,12 +117,36 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: nan becomes null."""
-        left = [{**dataclasses.asdict(one.cell), "reason": one.reason} for one in self.left_out]
-        rows = [dataclasses.asdict(row) for row in self.rows]
-        plain: dict[str, Any] = files.plain(
-            {"title": self.title, "rows": rows, "left_out": left, "pending": self.pending, "made": dict(self.made)}
-        )
+        plain: dict[str, Any] = files.plain({
+            "title": self.title, "rows": [dataclasses.asdict(row) for row in self.rows], "failed": _reasons(self.failed),
+            "left_out": _reasons(self.left_out), "pending": self.pending, "notes": self.notes, "made": dict(self.made),
+        })  # fmt: skip
         return plain
+
+    def check(self) -> None:
+        """Raise a Mistake that names the cells that failed, if any did."""
+        if not self.failed:
+            return
+        lines = [f"- {one.cell}: {one.reason}" + (f"\n  {one.fix}" if one.fix else "") for one in self.failed]
+        what = f"{len(self.failed)} of the cells failed; the others are in the table:\n" + "\n".join(lines)
+        fix = "the same command tries them again; without their words in --backbones or --adapt they are dropped"
+        fix += "; with other settings it is another benchmark: choose another --out"
+        raise Mistake(what, fix=fix)
+
+
+def _reasons(cells: Sequence[LeftOut]) -> list[dict[str, str]]:
+    return [{**dataclasses.asdict(one.cell), "reason": one.reason} for one in cells]
+
+
+def _flattered(runs: Sequence[CellRun]) -> list[str]:
+    """A note on the nets whose out-of-fold numbers flatter."""
+    from mitotype.backbones import adapters
+
+    chosen = [one for one in runs if one.recipe.patience > 0 and not adapters.is_probe(one.recipe.adaptation)]
+    if not chosen:
+        return []
+    cells = "; ".join(str(one.cell) for one in chosen)
+    return [f"the out-of-fold numbers and thresholds of {cells} come from folds that chose the epoch, so they flatter"]
 
 
 def _without_places(value: Any) -> Any:
@@ -136,9 +176,10 @@ def rows(one: CellRun, sets: Sequence[str], held_out: Sequence[str], *, draws: i
 
 def _row(told: Mapping[str, Any], entry: Entry, found: Evaluation) -> Row:
     from mitotype.evaluation.published import study_mean
-    from mitotype.evaluation.record import HALF
+    from mitotype.evaluation.record import ALL_FILES, HALF
 
     single, half, whole = entry.like_for_like, entry.variant(HALF), entry.headline
+    every = entry.variant(ALL_FILES)
     word = str(told["adaptation"]).partition("(")[0]
     word = "probe" if word == "head" else word  # the study solves its probes by gradients
     known = study_mean(word, told["backbone"], entry.dataset, entry.part, entry.files)
@@ -147,6 +188,7 @@ def _row(told: Mapping[str, Any], entry: Entry, found: Evaluation) -> Row:
     for metric, short in (("balanced_accuracy", "ba"), ("auroc", "auroc")):
         numbers |= _mean(f"member_{short}", metrics.get(metric))
         numbers |= _bounds(f"ensemble_{short}", whole.metrics.get(metric))
+        numbers |= _bounds(f"all_files_{short}", every.metrics.get(metric) if every else None)
         numbers[f"published_{short}"] = getattr(known, metric) if known else math.nan
         numbers[f"published_{short}_sd"] = getattr(known, f"{metric}_sd") if known else math.nan
     numbers |= _bounds("half_ba", half.metrics.get("balanced_accuracy") if half else None)

@@ -2,7 +2,9 @@
 
 What its code does and its paper leaves open was read in its training scripts. Not repeated, because it would change what is
 measured in silence: the LoRA of the convolution that embeds patches, and sampling without a seed. Rotations fill from the
-reflected picture where the study fills with black; resized crops are read at 128 px and then resized.
+reflected picture where the study fills with black; resized crops are read at 128 px and then resized. An epoch drops its last,
+smaller batch, which the study trains on. A linear probe's features are float32 where the study's are float16. GigaPath sees the
+centre 224 of 256 px under LoRA too, as its publishers have it; the study does that for its probe alone.
 """
 
 from __future__ import annotations
@@ -76,7 +78,9 @@ def study(backbone: str, adaptation: str) -> Recipe:
         return replace(base, init_from=ENDS[backbone], augment=END_TO_END, colours=COLOURS.get(backbone, ""))
     if kind in ("probe", "head") and backbone in AUGMENT:
         linear = replace(base, init_from="published", adaptation="head")
-        return replace(linear, lr=1e-3, weight_decay=1e-4) if backbone == "gigapath" else linear
+        if backbone != "gigapath":
+            return linear
+        return replace(linear, lr=1e-3, weight_decay=1e-4, schedule="plateau(0.5, 3, 0.0001)")
     if kind == "lora" and backbone in AUGMENT:
         return replace(
             base, init_from="published", adaptation="lora(8, 16, 0.3)", augment=AUGMENT[backbone], patience=10,
