@@ -264,7 +264,7 @@ def _write_down(asked: Asked, question: Mapping[str, Any]) -> None:
 def _check_same(one: CellRun, digest: str, device: str) -> None:
     """A run that is there must be the one that is asked for; a field that it was written without has its default."""
     told = files.read_json(one.folder / "run.json", what="run")
-    there, wanted = from_plain(told["recipe"]).plain(), one.recipe.plain()
+    there, wanted = from_plain(told["recipe"]).plain(), one.recipe.resolved().plain()
     differ = [key for key in wanted if there[key] != wanted[key]]
     mend = f"move '{one.folder}' away, or choose another folder with --out"
     if differ:
