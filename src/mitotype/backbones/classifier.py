@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mitotype.backbones import adapters, heads
-from mitotype.backbones.facts import COLOURS, Colours, Facts, backbones
+from mitotype.backbones.facts import COLOURS, Colours, backbones
 from mitotype.core import seeds
 from mitotype.core.mistakes import Mistake, unknown
 
@@ -156,9 +156,9 @@ def fill(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
 
 def checked(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """`state` with its position embedding on the trunk's grid. Raises a Mistake unless it has exactly the trunk's tensors."""
-    own = trunk.state_dict()
+    own, antialias = trunk.state_dict(), backbones.get(name).facts.grid_antialias
     state = {
-        key: fitted(value, own.get(key), trunk, backbones.get(name).facts) if key.endswith("pos_embed") else value
+        key: fitted(value, own.get(key), trunk, antialias) if key.endswith("pos_embed") else value
         for key, value in state.items()
     }
     wrong = {
@@ -175,10 +175,8 @@ def checked(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[st
     return state
 
 
-def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, facts: Facts) -> Tensor:
-    """A position embedding on the trunk's grid, resampled once when weights are loaded: bicubic and antialiased, as timm does and
-    transformers where there are registers; without antialiasing where the publisher's code for transformers has none.
-    """
+def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, antialias: bool) -> Tensor:
+    """A position embedding on the trunk's grid: bicubic resampling as the publisher does it, made once when weights are loaded."""
     if own_1TD is None or embedding_1TD.shape == own_1TD.shape or embedding_1TD.shape[-1] != own_1TD.shape[-1]:
         return embedding_1TD
     from timm.layers import resample_abs_pos_embed
@@ -188,7 +186,7 @@ def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, facts: Fac
         embedding_1TD,
         list(net.patch_embed.grid_size),
         num_prefix_tokens=0 if net.no_embed_class else net.num_prefix_tokens,
-        antialias=not (facts.keys.startswith("hf-") and facts.prefix_tokens == 1),
+        antialias=antialias,
     )
 
 

@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="convnext_base",
         arch_options={},
         grid_px=224,
+        grid_antialias=True,
         size_px=224,
         multiple_px=32,
         resize_px=None,

@@ -27,6 +27,7 @@ for size, (tuned, width, params_m, blocks) in SIZES.items():
             offline_arch=f"convnextv2_{size}",
             arch_options={},
             grid_px=224,
+            grid_antialias=True,
             size_px=224,
             multiple_px=32,
             resize_px=None,

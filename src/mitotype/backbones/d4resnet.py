@@ -86,6 +86,7 @@ for size, (stem, widths, counts, params_m) in SIZES.items():
             offline_arch="d4resnet",
             arch_options={"stem": stem, "widths": widths, "blocks": counts},
             grid_px=64,
+            grid_antialias=True,
             size_px=64,
             multiple_px=2 ** (len(widths) + 1),
             resize_px=None,

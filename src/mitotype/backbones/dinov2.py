@@ -19,6 +19,7 @@ for name, (size, width, blocks, params_m) in SIZES.items():
             offline_arch=f"vit_{size}_patch14_dinov2",
             arch_options={},
             grid_px=518,
+            grid_antialias=True,
             size_px=224,
             multiple_px=14,
             resize_px=None,

@@ -20,6 +20,7 @@ for size, (long_name, width, blocks, params_m, layers) in SIZES.items():
             offline_arch=f"vit_{long_name}_patch16_dinov3",
             arch_options={"dynamic_img_size": False},  # the rotary table is made once, for the input size
             grid_px=256,
+            grid_antialias=True,
             size_px=256,
             multiple_px=16,
             resize_px=None,

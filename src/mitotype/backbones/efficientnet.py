@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="efficientnetv2_m",
         arch_options={},
         grid_px=320,
+        grid_antialias=True,
         size_px=320,
         multiple_px=32,
         resize_px=None,

@@ -38,6 +38,7 @@ class Facts:
     offline_arch           timm's name of the architecture, or a name of our own file
     arch_options           everything else the architecture needs to be built without a network
     grid_px                input side whose position embedding the published weights hold (and for which params_m holds)
+    grid_antialias         whether the publisher's code smooths that embedding when it is resampled to another size (bicubic)
     size_px, multiple_px   default input size; any size must be a multiple of `multiple_px`
     resize_px              the publisher's transform resizes to this side and cuts the centre of size_px; None: straight to size_px
     interpolation          of that resize: "bilinear" or "bicubic"
@@ -61,6 +62,7 @@ class Facts:
     offline_arch: str
     arch_options: Mapping[str, Any]
     grid_px: int
+    grid_antialias: bool
     size_px: int
     multiple_px: int
     resize_px: int | None

@@ -19,6 +19,7 @@ backbones.add(
             "mlp_ratio": 5.33334,
         },
         grid_px=224,
+        grid_antialias=True,
         size_px=224,
         multiple_px=16,
         resize_px=256,

@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="vit_large_patch14_dinov2",
         arch_options={"init_values": 1e-5},
         grid_px=224,
+        grid_antialias=True,
         size_px=224,
         multiple_px=14,
         resize_px=None,

@@ -21,6 +21,7 @@ for size, (repository, width, blocks, mlp_ratio, params_m, gated) in SIZES.items
             offline_arch=f"vit_{'base' if size == 'b' else 'large'}_patch14_reg4_dinov2",
             arch_options={"mlp_ratio": mlp_ratio, "mlp_layer": "SwiGLUPacked", "act_layer": "SiLU"},
             grid_px=224,
+            grid_antialias=True,
             size_px=224,
             multiple_px=14,
             resize_px=None,

@@ -15,6 +15,7 @@ for patch_px in (16, 8):
             offline_arch=f"vit_small_patch{patch_px}_224",
             arch_options={},
             grid_px=224,
+            grid_antialias=True,
             size_px=224,
             multiple_px=patch_px,
             resize_px=None,

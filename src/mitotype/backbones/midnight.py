@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="vit_giant_patch14_dinov2",
         arch_options={},
         grid_px=518,
+        grid_antialias=False,
         size_px=224,
         multiple_px=14,
         resize_px=None,

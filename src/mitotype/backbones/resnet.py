@@ -17,6 +17,7 @@ for name, arch, params_m in (
             offline_arch=arch,
             arch_options={},
             grid_px=64,
+            grid_antialias=True,
             size_px=64,
             multiple_px=32,
             resize_px=None,

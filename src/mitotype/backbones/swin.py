@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="swin_base_patch4_window7_224",
         arch_options={"img_size": 224, "drop_path_rate": 0.0},  # timm would drop paths without being asked
         grid_px=224,
+        grid_antialias=True,
         size_px=224,
         multiple_px=224,  # between, windows are padded; below 224 the published bias tables do not fit
         resize_px=None,

@@ -18,6 +18,7 @@ for name, (size, width, blocks, params_m) in SIZES.items():
             offline_arch=f"vit_{size}_patch16_224",
             arch_options={},
             grid_px=224,
+            grid_antialias=True,
             size_px=224,
             multiple_px=16,
             resize_px=None,

@@ -12,6 +12,7 @@ backbones.add(
         offline_arch="vit_tiny_patch16_224",
         arch_options={"patch_size": 8, "embed_dim": 192, "depth": 6, "num_heads": 3},
         grid_px=64,
+        grid_antialias=True,
         size_px=64,
         multiple_px=8,
         resize_px=None,

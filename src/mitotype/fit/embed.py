@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 2
 SEGMENT = 512  # pictures; what a kill costs at most
+FACTS = (  # that decide a number
+    "offline_arch", "arch_options", "grid_antialias", "mean", "std", "prefix_tokens", "interpolation", "resize_px",
+)  # fmt: skip
 Done = Callable[[int], None]
 
 
@@ -63,10 +66,7 @@ class Ask:
         from mitotype.backbones import backbones
 
         facts = backbones.get(self.name).facts
-        kept = {
-            k: getattr(facts, k)
-            for k in ("offline_arch", "arch_options", "mean", "std", "prefix_tokens", "interpolation", "resize_px")
-        }
+        kept = {name: getattr(facts, name) for name in FACTS}
         return one | {
             "weights": self.base.digest,
             "facts": kept,

@@ -78,7 +78,9 @@ class Named:
 
 def named(where: str) -> Named | None:
     """The run that `where` names: its folder, `RUN/members/NAME`, or what lies in that. None where it names none."""
-    if not where or where == "published":
+    from mitotype.backbones.weights import PUBLISHED
+
+    if where in ("", PUBLISHED):
         return None
     place = Path(where).expanduser().resolve()
     if (place / "run.json").is_file():
@@ -159,7 +161,9 @@ def _trained_on(run: Path) -> pd.DataFrame:
 
 def _digests_of_bundle(where: str) -> set[str]:
     """The shortened digests that a bundle keeps of its training pictures, where `where` lies in a bundle."""
-    if not where or where == "published":
+    from mitotype.backbones.weights import PUBLISHED
+
+    if where in ("", PUBLISHED):
         return set()
     place = Path(where).expanduser().resolve()
     for folder in (place, *list(place.parents)[:3]):

@@ -17,9 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mitotype.backbones.classifier import Classifier, Outputs
 from mitotype.core.mistakes import Mistake
+from mitotype.fit.crew import LOOK_EVERY_S
 from mitotype.losses import Objective
-
-LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)

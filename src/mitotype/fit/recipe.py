@@ -169,22 +169,24 @@ class Recipe:
     def _check_terms(self) -> None:
         """What a term needs of the other fields; an objective that is none has been told already."""
         from mitotype.core import sentence
+        from mitotype.losses import losses
 
         try:
-            terms = {step.name for step in sentence.weighted_sum(self.objective)}
+            terms = {step.name: losses.get(step.name) for step in sentence.weighted_sum(self.objective)}
         except Mistake:
             return
         trouble = Collector()
-        if "distil" in terms and not self.teacher:
-            what = "The term 'distil' learns the scores of a teacher, and none is named."
-            trouble.add(Mistake(what, fix="set teacher=RUN, or leave distil out of the objective"))
-        if self.teacher and "distil" not in terms:
+        for name, term in terms.items():
+            if term.reads_teacher and not self.teacher:
+                what = f"The term '{name}' learns the scores of a teacher, and none is named."
+                trouble.add(Mistake(what, fix=f"set teacher=RUN, or leave {name} out of the objective"))
+            if term.compares_draws and self.draws < 2:
+                trouble.add(Mistake(f"The term '{name}' sees every patch once.", fix="set draws=2"))
+            if term.compares_draws and self.mixup:
+                trouble.add(Mistake(f"The term '{name}' compares patches, and a mixed one is none.", fix="set mixup=0"))
+        if self.teacher and not any(term.reads_teacher for term in terms.values()):
             what = f"The teacher '{self.teacher}' is named, and no term learns its scores."
             trouble.add(Mistake(what, fix="add distil to the objective, or leave the teacher out"))
-        if "contrast" in terms and self.draws < 2:
-            trouble.add(Mistake("The term 'contrast' sees every patch once.", fix="set draws=2"))
-        if "contrast" in terms and self.mixup:
-            trouble.add(Mistake("The term 'contrast' compares patches, and a mixed one is none.", fix="set mixup=0"))
         trouble.settle()
 
     def _check_members(self) -> None:
@@ -258,8 +260,10 @@ class Recipe:
 
 def _whole(where: str) -> str:
     """A path that is there, from the root; anything else as it is."""
+    from mitotype.backbones.weights import PUBLISHED
+
     path = Path(where).expanduser()
-    return str(path.absolute()) if where and where != "published" and path.exists() else where
+    return str(path.absolute()) if where not in ("", PUBLISHED) and path.exists() else where
 
 
 def from_plain(value: Mapping[str, Any]) -> Recipe:

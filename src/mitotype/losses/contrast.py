@@ -21,6 +21,7 @@ class Contrast(Term):
     head = "contrast"
     outputs = 64
     reads_labels = False
+    compares_draws = True
 
     def __init__(self, temperature: float = 0.2) -> None:
         if temperature <= 0:

@@ -12,6 +12,7 @@ class Distil(Term):
 
     per_patch = True
     mixup = "approximate: the teacher's logits are mixed as targets are"
+    reads_teacher = True
     says = "the logits of a teacher run on the training patches"
 
     def __init__(self, temperature: float = 1.0) -> None:

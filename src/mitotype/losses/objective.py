@@ -51,6 +51,8 @@ class Term:
     head: ClassVar[str | None] = None  # the further head it reads and its number of outputs
     outputs: ClassVar[int] = 0
     reads_labels: ClassVar[bool] = True  # False: learns from the pictures alone
+    reads_teacher: ClassVar[bool] = False  # True: learns the scores of a teacher run
+    compares_draws: ClassVar[bool] = False  # True: needs every patch twice in a step, and no patch mixed with another
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         raise NotImplementedError

@@ -120,9 +120,8 @@ def floor(probability: np.ndarray, label: np.ndarray, sensitivity: float) -> flo
     below = probability[probability < last]
     if not len(below):
         return float(last)
-    return float(
-        max((last + below.max()) / 2, np.nextafter(below.max(), 1))
-    )  # neighbours in floating point have no middle
+    above = np.nextafter(below.max(), 1)  # neighbours in floating point have no middle: it would round down
+    return float(max((last + below.max()) / 2, above))
 
 
 def smoothed_best(probability: np.ndarray, label: np.ndarray) -> float:
