@@ -1,0 +1,34 @@
+"""Numbers that no change of names or of layout may change. `python -m tests.golden.record` writes them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.golden import fitters, judgements, shipped
+from tests.golden.numbers import CLOSE, EXACT, HERE, SOLVED, assert_close
+from tests.golden.package import SHIPPED, Cohort
+
+pytestmark = pytest.mark.usefixtures("one_thread", "nets")
+
+
+@pytest.mark.parametrize("recipe", fitters.RECIPES)
+def test_a_fitter_makes_the_same_losses_and_logits(recipe: str, golden_cohort: Cohort, tmp_path: Path) -> None:
+    assert_close(f"fit_{recipe}.json", fitters.numbers(recipe, golden_cohort, tmp_path), **CLOSE)
+
+
+@pytest.mark.parametrize("name", judgements.TABLES)
+def test_the_same_logits_are_judged_the_same(name: str) -> None:
+    assert_close(name, judgements.TABLES[name](), **(SOLVED if name == "decisions.json" else EXACT))
+
+
+def test_what_is_looked_up_on_disk_is_the_same() -> None:
+    stored = json.loads((HERE / judgements.NAMED).read_text(encoding="utf-8"))
+    assert judgements.named() == stored
+
+
+@pytest.mark.parametrize("bundle", SHIPPED)
+def test_a_shipped_bundle_answers_the_same(bundle: str, golden_cohort: Cohort) -> None:
+    assert_close(f"shipped_{bundle}.json", shipped.answers(bundle, golden_cohort), **CLOSE)
