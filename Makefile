@@ -1,20 +1,24 @@
-# Two commands: `make demo` installs everything and runs the main job end to end; `make test` installs and tests.
+# `make demo` installs and runs the main job end to end; `make check test` is what continuous integration runs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check install
+.PHONY: demo check test docs install
 
 demo: $(VENV)/installed
 	$(BIN)/mitotype demo
 
+check: $(VENV)/installed
+	$(BIN)/ruff format --check src tests performance
+	$(BIN)/ruff check src tests performance
+	$(BIN)/mypy
+	$(BIN)/python -m mitotype.cli.reference_pages docs/reference --check
+
 test: $(VENV)/installed
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal
 
-check: $(VENV)/installed
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/mypy
+docs: $(VENV)/installed
+	$(BIN)/python -m mitotype.cli.reference_pages docs/reference
 
 install: $(VENV)/installed
 

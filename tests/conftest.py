@@ -1,4 +1,4 @@
-"""What every test may ask for: the public pictures where they lie beside the checkout, and a cache of its own."""
+"""Fixtures of all tests: the public data beside the checkout, a cache per test, a toy cohort and a finished run."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
-from mitotype.core.words import Cohort
-from mitotype.fit.recipe import Recipe
-from tests import drawn
+from mitotype.core.schema import Cohort
+from mitotype.fit import run
+from mitotype.fit.recipe import Recipe, with_settings
+from tests import synthetic_cohort
 
-settings.register_profile("same", derandomize=True, deadline=None)  # one revision is judged alike everywhere
+settings.register_profile("same", derandomize=True, deadline=None)  # the same examples everywhere
 settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of public data beside the checkout; a test that needs it is skipped, and says so, where it is absent."""
+    """Return the folder of public data beside the checkout; without it the test is skipped."""
     for folder in Path(__file__).resolve().parents:
         if (folder / "shared" / "data").is_dir():
             return folder / "shared" / "data"
@@ -27,15 +29,13 @@ def shared_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or fills the user's cache."""
+    """Use a cache folder of this test instead of the user's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")
 def one_thread() -> Iterator[None]:
-    """One thread, so that a run trains its members one after another in this process."""
-    import torch
-
+    """Use one thread, so that a run trains its members one after another in this process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,20 +43,20 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def drawn_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return drawn.cohort(tmp_path_factory.mktemp("drawn"))
+def toy_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return synthetic_cohort.cohort(tmp_path_factory.mktemp("toy"))
 
 
 @pytest.fixture
 def tiny() -> Recipe:
-    return drawn.tiny()
+    return synthetic_cohort.tiny()
 
 
 @pytest.fixture(scope="session")
-def whole(drawn_cohort: Cohort, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny recipe that was never stopped, with one member trained on everything."""
-    from mitotype.fit import recipe, run
+def finished_run(toy_cohort: Cohort, one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of the tiny recipe that was never stopped, with one member trained on every patch."""
+    tiny = with_settings(synthetic_cohort.tiny(), ["n_final_models=1"])
+    return run.start(tiny, toy_cohort, tmp_path_factory.mktemp("runs") / "finished")
 
-    return run.start(
-        recipe.with_settings(drawn.tiny(), ["refit=1"]), drawn_cohort, tmp_path_factory.mktemp("runs") / "whole"
-    )
+
+pytest_plugins = ("tests.benchmark_cohorts",)

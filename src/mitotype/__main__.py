@@ -1,4 +1,4 @@
-"""`python -m mitotype` is the same door as `mitotype`."""
+"""`python -m mitotype` runs the command-line interface."""
 
 from mitotype.cli import main
 

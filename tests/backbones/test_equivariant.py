@@ -1,4 +1,4 @@
-"""Group convolutions against a brute-force one, and nets that do not change under the eight turns and mirrors."""
+"""Group convolutions against brute force, and nets that are invariant to the eight rotations and reflections."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch.nn import functional
 
 from mitotype.backbones import backbones
 from mitotype.backbones.classifier import Architecture, build
-from mitotype.backbones.equivariant import INVERSE, ORDER, PRODUCT, GroupConvolution, GroupNorm, turned
+from mitotype.backbones.equivariant import INVERSE, ORDER, PRODUCT, D4BatchNorm2d, D4Conv2d, transform_square
 
 
-def turned_picture(x_BCHW: Tensor, element: int) -> Tensor:
+def transform_image(x_BCHW: Tensor, element: int) -> Tensor:
     return torch.rot90(x_BCHW.flip(3) if element >= 4 else x_BCHW, element % 4, (2, 3))
 
 
-def turned_map(x_BCHW: Tensor, element: int) -> Tensor:
-    """A map on the group under an element: positions turn, and what stood at g moves to element·g."""
+def transform_map(x_BCHW: Tensor, element: int) -> Tensor:
+    """Return a map on the group under an element: positions are transformed, and channel g moves to element·g."""
     maps = x_BCHW.unflatten(1, (ORDER, -1))
     moved = torch.stack([maps[:, PRODUCT[INVERSE[element]][g]] for g in range(ORDER)], 1)
-    return turned_picture(moved.flatten(1, 2), element)
+    return transform_image(moved.flatten(1, 2), element)
 
 
 def test_d4_is_a_group() -> None:
@@ -33,45 +33,46 @@ def test_d4_is_a_group() -> None:
                 assert PRODUCT[PRODUCT[a][b]][c] == PRODUCT[a][PRODUCT[b][c]]
 
 
-def test_the_expanded_kernels_are_the_turned_ones() -> None:
-    convolution = GroupConvolution(2, 3, 3)
-    kept = convolution.weight.view(3, 2, ORDER, 3, 3)
-    expanded = convolution.expanded().view(ORDER, 3, ORDER, 2, 3, 3)
+def test_expanded_kernels_are_the_transformed_stored_ones() -> None:
+    conv = D4Conv2d(2, 3, 3)
+    stored = conv.weight.view(3, 2, ORDER, 3, 3)
+    expanded = conv.expanded_weight().view(ORDER, 3, ORDER, 2, 3, 3)
     for h in range(ORDER):
         for g in range(ORDER):
             for o in range(3):
                 for i in range(2):
-                    assert torch.equal(expanded[h, o, g, i], turned(kept[o, i, PRODUCT[INVERSE[h]][g]], h))
+                    expected = transform_square(stored[o, i, PRODUCT[INVERSE[h]][g]], h)
+                    assert torch.equal(expanded[h, o, g, i], expected)
 
 
 @pytest.mark.parametrize("element", range(ORDER))
-def test_convolutions_and_norms_turn_with_their_input(element: int) -> None:
+def test_convolutions_and_norms_are_equivariant(element: int) -> None:
     torch.manual_seed(0)
     lift, inner, norm = (
-        GroupConvolution(3, 2, 4, stride=2, padding=1, lifts=True),
-        GroupConvolution(2, 3, 3, padding=1),
-        GroupNorm(3),
+        D4Conv2d(3, 2, 4, stride=2, padding=1, lifting=True),
+        D4Conv2d(2, 3, 3, padding=1),
+        D4BatchNorm2d(3),
     )
     norm.mean.normal_()
     norm.variance.uniform_(0.5, 2)
     norm.eval()
-    picture = torch.randn(2, 3, 16, 16)
+    image = torch.randn(2, 3, 16, 16)
 
     def net(x: Tensor) -> Tensor:
         return norm(inner(functional.relu(lift(x))))
 
-    expected = turned_map(net(picture), element)
-    torch.testing.assert_close(net(turned_picture(picture, element)), expected, atol=1e-5, rtol=1e-5)
+    expected = transform_map(net(image), element)
+    torch.testing.assert_close(net(transform_image(image, element)), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in backbones.names() if name.startswith("d4resnet")])
-def test_the_logit_does_not_change_when_the_figure_is_turned(name: str) -> None:
+def test_logits_are_invariant_to_rotations_and_reflections(name: str) -> None:
     net = build(Architecture(name, 64, "mean"), seed=0).eval()
     for module in net.modules():
-        if isinstance(module, GroupNorm):
+        if isinstance(module, D4BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-    picture = torch.rand(2, 3, 64, 64)
-    logit_B = net(picture).logit_B
+    image = torch.rand(2, 3, 64, 64)
+    logit_B = net(image).logit_B
     assert logit_B.std() > 0
     for element in range(ORDER):
-        torch.testing.assert_close(net(turned_picture(picture, element)).logit_B, logit_B, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(net(transform_image(image, element)).logit_B, logit_B, atol=1e-4, rtol=1e-4)

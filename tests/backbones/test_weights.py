@@ -1,4 +1,4 @@
-"""Where weights come from: a file, a folder, a run, the hub's cache; and what is said where they cannot be had."""
+"""Pretrained weights from a file, a folder, a run and the hub's cache, and the errors where there are none."""
 
 from __future__ import annotations
 
@@ -9,149 +9,151 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from mitotype.backbones import backbones, weights
+from mitotype.backbones import backbones, state_dicts, weights
 from mitotype.backbones.classifier import Architecture, build
-from mitotype.core.mistakes import Mistake
-from tests.backbones.siblings import shelved
+from mitotype.core.errors import UserError
+from tests.backbones.siblings import registered_siblings
 
 
 def trunk_state(name: str = "vit-mini8") -> dict[str, torch.Tensor]:
-    facts = backbones.get(name).facts
-    net = build(Architecture(name, facts.grid_px, facts.default_pooling), seed=1)
-    prefix = "net." if facts.keys == "timm" else ""
+    spec = backbones.get(name).spec
+    net = build(Architecture(name, spec.pretrained_size_px, spec.default_pooling), seed=1)
+    prefix = "net." if spec.state_dict_format == "timm" else ""
     return {k.removeprefix(prefix): v.contiguous() for k, v in net.trunk.state_dict().items()}
 
 
-@pytest.mark.parametrize("spelling", ["file", "folder", "bin", "wrapped"])
-def test_one_mechanism_for_every_spelling(spelling: str, tmp_path: Path) -> None:
-    with shelved("gigapath") as [name]:
+@pytest.mark.parametrize("kind", ["file", "folder", "bin", "wrapped"])
+def test_weights_are_found_by_file_and_folder(kind: str, tmp_path: Path) -> None:
+    with registered_siblings("gigapath") as [name]:
         state = trunk_state(name)
-        place = tmp_path / "pytorch_model.bin"
-        if spelling in ("file", "folder"):
-            place = tmp_path / "model.safetensors"
-            save_file(state, place)
+        path = tmp_path / "pytorch_model.bin"
+        if kind in ("file", "folder"):
+            path = tmp_path / "model.safetensors"
+            save_file(state, path)
         else:
-            torch.save({"state_dict": state} if spelling == "wrapped" else state, place)
-        base = weights.find(name, str(tmp_path if spelling == "folder" else place))
-        found = weights.state(weights.known(name, base.digest))
-        assert all(torch.equal(found["net." + key], value) for key, value in state.items())
+            torch.save({"state_dict": state} if kind == "wrapped" else state, path)
+        base = weights.find(name, str(tmp_path if kind == "folder" else path))
+        loaded = weights.read_state_dict(weights.find_by_digest(name, base.digest))
+        assert all(torch.equal(loaded["net." + key], value) for key, value in state.items())
 
 
-def test_a_changed_file_is_another_base_and_the_old_one_is_no_longer_known(tmp_path: Path) -> None:
+def test_a_changed_file_has_another_digest_and_the_old_one_is_gone(tmp_path: Path) -> None:
     state = trunk_state()
     save_file(state, tmp_path / "a.safetensors")
     first = weights.find("vit-mini8", str(tmp_path / "a.safetensors"))
     save_file({k: v + 1 for k, v in state.items()}, tmp_path / "a.safetensors")
     second = weights.find("vit-mini8", str(tmp_path / "a.safetensors"))
     assert first.digest != second.digest
-    assert weights.known("vit-mini8", second.digest) == second
-    with pytest.raises(Mistake, match="not known on this machine"):
-        weights.known("vit-mini8", first.digest)
+    assert weights.find_by_digest("vit-mini8", second.digest) == second
+    with pytest.raises(UserError, match="not on this machine"):
+        weights.find_by_digest("vit-mini8", first.digest)
 
 
-class Harm:
+class RunsCode:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("run",)
 
 
-def test_nothing_in_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"a": Harm()}, tmp_path / "a.bin")
-    (tmp_path / "b.bin").write_bytes(pickle.dumps(Harm()))
+def test_no_code_in_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"a": RunsCode()}, tmp_path / "a.bin")
+    (tmp_path / "b.bin").write_bytes(pickle.dumps(RunsCode()))
     for name in ("a.bin", "b.bin"):
-        with pytest.raises(Mistake, match=r"more than tensors|cannot be read"):
-            weights.read(tmp_path / name)
+        with pytest.raises(UserError, match=r"more than tensors|cannot be read"):
+            state_dicts.read_state_dict(tmp_path / name)
     assert "run" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("absent", "no weights of"),
-        ("a.txt", "no weights file"),
+        ("a.txt", "not a weights file"),
         ("empty", "no weights of"),
         ("broken.safetensors", "cannot be read"),
     ],
 )
-def test_what_is_no_weights(name: str, said: str, tmp_path: Path) -> None:
+def test_errors_for_files_without_weights(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     (tmp_path / "broken.safetensors").write_bytes(b"not whole")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(Mistake, match=said):
-        weights.state(weights.find("vit-mini8", str(tmp_path / name)))
+    with pytest.raises(UserError, match=message):
+        weights.read_state_dict(weights.find("vit-mini8", str(tmp_path / name)))
 
 
-def test_other_nets_weights_are_told_apart(tmp_path: Path) -> None:
+def test_mismatches_with_another_net_are_listed(tmp_path: Path) -> None:
     state = trunk_state()
     state.pop("net.norm.bias")
     state["net.extra"] = torch.zeros(1)
     state["net.pos_embed"] = torch.zeros(1, 65, 32)
     save_file(state, tmp_path / "a.safetensors")
     base = weights.find("vit-mini8", str(tmp_path / "a.safetensors"))
-    with pytest.raises(Mistake, match=r"1 missing .*1 unknown .*1 of another shape"):
-        build(Architecture("vit-mini8", 64, "mean", adaptation="probe"), seed=0, base_state=weights.state(base))
+    base_state = weights.read_state_dict(base)
+    with pytest.raises(UserError, match=r"1 missing .*1 unknown .*1 of another shape"):
+        build(Architecture("vit-mini8", 64, "mean", adaptation="probe"), seed=0, base_state=base_state)
 
 
-def test_a_position_embedding_comes_to_the_trunks_grid(tmp_path: Path) -> None:
+def test_a_position_embedding_is_resampled_to_the_trunks_grid(tmp_path: Path) -> None:
     save_file(trunk_state(), tmp_path / "a.safetensors")
     base = weights.find("vit-mini8", str(tmp_path / "a.safetensors"))
-    net = build(Architecture("vit-mini8", 96, "mean", adaptation="probe"), seed=0, base_state=weights.state(base))
+    base_state = weights.read_state_dict(base)
+    net = build(Architecture("vit-mini8", 96, "mean", adaptation="probe"), seed=0, base_state=base_state)
     assert net.trunk.net.pos_embed.shape == (1, 1 + 144, 192)
     assert net(torch.rand(1, 3, 96, 96)).logit_B.isfinite().all()
 
 
-def test_without_a_network_both_ways_on_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_names_both_fixes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(
-        Mistake,
+        UserError,
         match=r"(?s)not in the hub's cache.*with a network: mitotype weights uni .*huggingface.co/MahmoodLab/UNI.*--from FILE",
     ):
         weights.find("uni", "published")
-    with pytest.raises(Mistake, match="No weights are published for vit-mini8"):
+    with pytest.raises(UserError, match="No weights are published for vit-mini8"):
         weights.find("vit-mini8", "published")
 
 
-def test_a_gated_model_names_the_page_where_access_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_gated_weights_names_the_page_for_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.errors import GatedRepoError
 
     def refuse(repository: str, file: str) -> str:
-        raise GatedRepoError.__new__(GatedRepoError)  # its own constructor asks for an answer of the hub
+        raise GatedRepoError.__new__(GatedRepoError)  # its constructor needs a response of the hub
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     with pytest.raises(
-        Mistake, match=r"(?s)are gated.*https://huggingface.co/MahmoodLab/UNI2-h.*hf auth login.*--from FILE"
+        UserError, match=r"(?s)are gated.*https://huggingface.co/MahmoodLab/UNI2-h.*hf auth login.*--from FILE"
     ):
         weights.find("uni2-h", "published")
 
 
-def test_what_the_hub_gives_is_named_with_its_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with shelved("uni") as [name]:
-        blob = tmp_path / "blobs" / "abc"  # the hub's cache keeps the file without a suffix, and a link with its name
-        place = tmp_path / "snapshots" / "0123456789abcdef" / "model.safetensors"
-        for folder in (blob.parent, place.parent):
+def test_the_source_of_downloaded_weights_has_their_revision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with registered_siblings("uni") as [name]:
+        blob = tmp_path / "blobs" / "abc"  # the hub's cache stores the file without a suffix, and a link with its name
+        path = tmp_path / "snapshots" / "0123456789abcdef" / "model.safetensors"
+        for folder in (blob.parent, path.parent):
             folder.mkdir(parents=True)
         save_file(trunk_state(name), blob)
-        place.symlink_to(blob)
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, file: str(place))
+        path.symlink_to(blob)
+        monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, file: str(path))
         base = weights.find(name, "published")
         assert base.source == "mitotype-tests/tiny-uni@0123456789ab"
-        assert len(weights.state(base)) == len(trunk_state(name))
+        assert len(weights.read_state_dict(base)) == len(trunk_state(name))
 
 
-def test_a_file_that_was_brought_is_what_is_published_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_registered_file_stands_for_the_published_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with shelved("uni") as [name]:
+    with registered_siblings("uni") as [name]:
         save_file(trunk_state(name), tmp_path / "mine.safetensors")
-        brought = weights.bring(name, str(tmp_path / "mine.safetensors"))
-        assert weights.find(name, "published").digest == brought.digest
-        assert weights.at_hand(name) == (tmp_path / "mine.safetensors", "mine.safetensors")
+        local = weights.register_local(name, str(tmp_path / "mine.safetensors"))
+        assert weights.find(name, "published").digest == local.digest
+        assert weights.find_local(name) == (tmp_path / "mine.safetensors", "mine.safetensors")
 
 
-def test_a_base_beside_a_bundle_is_the_one_it_is_called_by(tmp_path: Path) -> None:
+def test_a_base_in_a_bundle_must_match_its_digest(tmp_path: Path) -> None:
     save_file(trunk_state(), tmp_path / f"{'0' * 64}.safetensors")
-    with pytest.raises(Mistake, match="not those of their name"):
-        weights.known("vit-mini8", "0" * 64, tmp_path)
+    with pytest.raises(UserError, match="do not match their digest"):
+        weights.find_by_digest("vit-mini8", "0" * 64, tmp_path)
 
 
 def test_an_old_checkpoint_is_read(tmp_path: Path) -> None:
     torch.save(trunk_state(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert weights.read(tmp_path / "old.pth").keys() == trunk_state().keys()
+    assert state_dicts.read_state_dict(tmp_path / "old.pth").keys() == trunk_state().keys()

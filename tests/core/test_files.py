@@ -1,4 +1,4 @@
-"""Whole or absent: atomic writes, locks, digests, a full disk."""
+"""Complete or absent: atomic writes, locks, digests, a full disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from mitotype.core import files
-from mitotype.core.mistakes import Mistake
+from mitotype.core.errors import UserError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -37,39 +37,39 @@ def test_a_killed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert files.read_json(path) == {"x": 1}
 
 
-def test_a_full_disk_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(Mistake, match="disk is full"), files.atomic(tmp_path / "a"):
+def test_a_full_disk_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="disk is full"), files.atomic(tmp_path / "a"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_real_full_device_is_a_mistake() -> None:
+def test_a_real_full_device_is_a_user_error() -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    with pytest.raises(Mistake, match="disk is full"), files.told_disk(full), full.open("w") as file:
+    with pytest.raises(UserError, match="disk is full"), files.translate_os_errors(full), full.open("w") as file:
         file.write("x" * 100_000)
         file.flush()
 
 
-def test_json_keeps_no_nan(tmp_path: Path) -> None:
+def test_json_has_no_nan(tmp_path: Path) -> None:
     files.write_json(tmp_path / "a.json", {"x": math.nan, "y": [math.inf, 1.5]})
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 1.5]}
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000])
-def test_broken_json_is_a_mistake(tmp_path: Path, content: bytes) -> None:
+def test_broken_json_is_a_user_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(Mistake, match=r"a\.json"):
+    with pytest.raises(UserError, match=r"a\.json"):
         files.read_json(tmp_path / "a.json")
 
 
-def test_csv_cells_that_a_spreadsheet_would_run_are_quoted(tmp_path: Path) -> None:
+def test_csv_cells_that_a_spreadsheet_would_evaluate_are_escaped(tmp_path: Path) -> None:
     files.write_table(tmp_path / "a.csv", pd.DataFrame({"path": ["=cmd()", "a"], "x": [-1.0, 2.0]}))
     assert (tmp_path / "a.csv").read_text() == "path,x\n'=cmd(),-1.0\na,2.0\n"
 
 
-def test_quoted_cells_come_back_as_they_were(tmp_path: Path) -> None:
+def test_escaped_cells_are_read_back_unchanged(tmp_path: Path) -> None:
     rows = pd.DataFrame({"votes": ["-AN", "A-N", "'quoted'"], "x": [-1.0, 2.0, 3.0]})
     files.write_table(tmp_path / "a.csv", rows)
     assert files.read_table(tmp_path / "a.csv")["votes"].tolist() == rows["votes"].tolist()

@@ -1,4 +1,4 @@
-"""A made-up cohort of scores with the shape of the real ones: three test sets, twelve domains, cases, votes, duplicates."""
+"""A synthetic cohort of scores like the real ones: three test sets, twelve domains, cases, votes, duplicates, an evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from mitotype.core import files
+from mitotype.evaluation import evaluate
+from mitotype.evaluation.results import About, Evaluation
+from mitotype.scores import decision
+from mitotype.scores.decision import Decision
+from mitotype.scores.ensemble import mean_logit
 from mitotype.scores.table import Scores
+
+ABOUT = About(title="A run", command="mitotype evaluate runs/a", created="2025-01-01")
 
 AMIBR = ["Hamamatsu XR", "Hamamatsu S360", "Aperio CS2", "TUPAC16 01-23", "TUPAC16 24-73"]
 MD = [
@@ -31,20 +38,20 @@ SETS = (  # dataset, part, rows, domains and their shares, cases per domain, pre
 
 
 def cohort(
-    *, share: float = 1.0, members: int = 5, seed: int = 0, skill: float = 1.0, pictures: list[Path] | None = None
+    *, share: float = 1.0, members: int = 5, seed: int = 0, skill: float = 1.0, images: list[Path] | None = None
 ) -> Scores:
-    """Scores whose noise is shared between members, cases and views, so that averaging helps as much as it does in life."""
+    """Return scores whose noise is shared between members, cases and views, so that averaging helps as much as on real data."""
     rng = np.random.default_rng(seed)
-    picture = np.random.default_rng(1)
+    case_rng = np.random.default_rng(1)
     tables, rows = [], []
     for dataset, part, full, domains, cases, prevalence, experts, separation in SETS:
         n = max(40, int(full * share))
         domain = rng.choice(list(domains), n, p=list(domains.values()))
-        place = np.array([list(domains).index(d) for d in domain])
-        case = place * cases + np.minimum(rng.geometric(3 / cases, n), cases) - 1
-        hardness = rng.normal(0, 1, n)
-        leaning = np.array([picture.normal(0, 0.3) for _ in range(len(domains) * cases)])[case]
-        true = rng.normal(0, 1, n) + leaning
+        domain_index = np.array([list(domains).index(d) for d in domain])
+        case = domain_index * cases + np.minimum(rng.geometric(3 / cases, n), cases) - 1
+        difficulty = rng.normal(0, 1, n)
+        case_effect = np.array([case_rng.normal(0, 0.3) for _ in range(len(domains) * cases)])[case]
+        true = rng.normal(0, 1, n) + case_effect
         cut = np.quantile(true, 1 - prevalence)
         opinion = true[:, None] + rng.normal(0, 0.5, (n, max(experts, 1)))
         voted = opinion > cut
@@ -61,34 +68,33 @@ def cohort(
                     "votes_for": voted.sum(axis=1).astype(float) if experts else np.nan,
                     "votes": float(experts) if experts else np.nan,
                     "digest": [files.digest_of(name) for name in ids],
-                    "path": [str(pictures[i % len(pictures)]) if pictures else "" for i in range(n)],
+                    "path": [str(images[i % len(images)]) if images else "" for i in range(n)],
                     "mpp_um": 0.25,
                     "expert_votes": ["".join("NA"[int(v)] for v in vote) if experts else None for vote in voted],
                 }
             )
         )
-        base = skill * separation * 2.0 * (label - 0.5) + 0.9 * hardness + 0.3 * true - 0.7
-        own = list(range(members))
+        base = skill * separation * 2.0 * (label - 0.5) + 0.9 * difficulty + 0.3 * true - 0.7
         for i in range(n):
-            for m in [case[i] % members] if part == "out-of-fold" else own:
+            for m in [case[i] % members] if part == "out-of-fold" else range(members):
                 shift = base[i] + rng.normal(0, 0.7) + 0.1 * m
                 for view in ("identity", "rot90"):
                     logit = 1.4 * (shift + rng.normal(0, 0.25))
                     rows.append((ids[i], part, m + 1, f"fold{m + 1}", view, logit))
     patches = pd.concat(tables, ignore_index=True)
-    _repeat(patches)
+    _duplicate(patches)
     return Scores(patches, pd.DataFrame(rows, columns=["patch_id", "part", "fold", "member", "view", "logit"]))
 
 
-def _repeat(patches: pd.DataFrame) -> None:
-    """Give AtNorM-Br duplicates as the real one has: 27 groups, 62 files, two groups in conflict (with 5 and 2 files)."""
-    own = np.flatnonzero((patches["dataset"] == "atnorm-br").to_numpy())
+def _duplicate(patches: pd.DataFrame) -> None:
+    """Add duplicates to AtNorM-Br as in the real one: 27 groups, 62 files, two groups in conflict (with 5 and 2 files)."""
+    rows = np.flatnonzero((patches["dataset"] == "atnorm-br").to_numpy())
     sizes = [5, 2, *([2] * 20), *([3] * 5)]
-    if len(own) < sum(sizes):
+    if len(rows) < sum(sizes):
         return
     start = 0
     for index, size in enumerate(sizes):
-        group = own[start : start + size]
+        group = rows[start : start + size]
         patches.loc[group, "digest"] = patches["digest"].iloc[group[0]]
         patches.loc[group, "label"] = 0.0
         if index < 2:
@@ -103,5 +109,14 @@ def make_cohort() -> Callable[..., Scores]:
 
 @pytest.fixture(scope="session")
 def small() -> Scores:
-    """A tenth of the cohort."""
+    """Return a tenth of the cohort."""
     return cohort(share=0.12, members=3)
+
+
+def fit_decision(scores: Scores) -> Decision:
+    return decision.fit(scores.joined(mean_logit(scores.take(part="out-of-fold"))), abstention="share(0.1)")
+
+
+@pytest.fixture(scope="session")
+def evaluation(small: Scores) -> Evaluation:
+    return evaluate(small, fit_decision(small), n_boot=300, about=ABOUT)

@@ -1,4 +1,4 @@
-"""A poisoned test set, all labels flipped, changes nothing in a trained run, its calibration or its thresholds."""
+"""A test set with all labels flipped changes nothing in a trained run, its calibration or its thresholds."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from mitotype import datasets
 from mitotype.core import files
-from mitotype.core.mistakes import Mistake
-from mitotype.core.words import Cohort
+from mitotype.core.errors import UserError
+from mitotype.core.schema import Cohort
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
@@ -19,8 +19,8 @@ from mitotype.fit.recipe import Recipe
 FLIPPED = {"Atypical": "Normal", "Normal": "Atypical"}
 
 
-def poisoned(root: Path, copy: Path) -> None:
-    """The benchmark's layout with every test picture in the folder of the other class."""
+def flip_test_labels(root: Path, copy: Path) -> None:
+    """Copy the benchmark's layout with every test image in the folder of the other class."""
     train = set(pd.read_csv(root / "amibr_train_split.csv")["dataset_uid"])
     copy.mkdir()
     (copy / "amibr_train_split.csv").symlink_to(root / "amibr_train_split.csv")
@@ -29,8 +29,8 @@ def poisoned(root: Path, copy: Path) -> None:
             (copy / dataset / name).mkdir(parents=True, exist_ok=True)
             (copy / dataset / other).mkdir(parents=True, exist_ok=True)
             for file in os.scandir(root / dataset / name):
-                mine = name if dataset == "AMi-Br" and file.name in train else other
-                (copy / dataset / mine / file.name).symlink_to(file.path)
+                label = name if dataset == "AMi-Br" and file.name in train else other
+                (copy / dataset / label / file.name).symlink_to(file.path)
 
 
 def trained(root: Path, tiny: Recipe, folder: Path) -> Path:
@@ -41,15 +41,15 @@ def trained(root: Path, tiny: Recipe, folder: Path) -> Path:
 
 @pytest.mark.real
 @pytest.mark.usefixtures("one_thread")
-def test_a_poisoned_test_set_changes_nothing(shared_data: Path, tiny: Recipe, tmp_path: Path) -> None:
+def test_flipped_test_labels_change_nothing(shared_data: Path, tiny: Recipe, tmp_path: Path) -> None:
     root = shared_data / "AMi-Br_Benchmark"
-    poisoned(root, tmp_path / "poisoned")
-    with pytest.raises(Mistake, match=r"(?s)746 things .* atnorm-br has it as"):
-        datasets.read(str(tmp_path / "poisoned" / "AtNorM-Br"), part="test")
-    clean, flipped = trained(root, tiny, tmp_path / "a"), trained(tmp_path / "poisoned", tiny, tmp_path / "b")
+    flip_test_labels(root, tmp_path / "flipped")
+    with pytest.raises(UserError, match=r"(?s)746 things .* atnorm-br has it as"):
+        datasets.read(str(tmp_path / "flipped" / "AtNorM-Br"), part="test")
+    clean, flipped = trained(root, tiny, tmp_path / "a"), trained(tmp_path / "flipped", tiny, tmp_path / "b")
     for file in (
         "decision.json",
-        "unlike.json",
+        "ood.json",
         *(str(p.relative_to(clean)) for p in clean.glob("members/*/model.safetensors")),
     ):
         assert files.sha256(clean / file) == files.sha256(flipped / file), file
@@ -57,7 +57,7 @@ def test_a_poisoned_test_set_changes_nothing(shared_data: Path, tiny: Recipe, tm
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
-def test_a_test_part_is_not_trained_on(shared_data: Path) -> None:
+def test_the_test_part_is_not_trained_on(shared_data: Path) -> None:
     cohort: Cohort = datasets.read(str(shared_data / "AMi-Br_Benchmark"), part="train")[0]
     split = pd.read_csv(shared_data / "AMi-Br_Benchmark" / "amibr_train_split.csv")
     assert set(cohort.rows["patch_id"]) == {f"amibr/{Path(name).stem}" for name in split["dataset_uid"]}

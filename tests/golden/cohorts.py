@@ -10,26 +10,35 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tests.golden.package import Architecture, Backbone, Cohort, backbones, build, parameters_m, shelved, synthetic
+from tests.golden.package import (
+    Architecture,
+    Backbone,
+    Cohort,
+    backbones,
+    build,
+    parameters_m,
+    registered_siblings,
+    synthetic,
+)
 
 PATCHES, CASES, SEED, DOMAINS = 64, 20, 3, 5
 SMALLEST, SMALLEST_VIT = "smallest-d4resnet", "smallest-vit"
-SIBLINGS = ("uni2-h", "virchow2", "vit-mini8")  # shelved as tiny-NAME
+SIBLINGS = ("uni2-h", "virchow2", "vit-mini8")  # registered as tiny-NAME
 
 
 @contextmanager
 def small_nets() -> Iterator[None]:
-    """Put the siblings, a D4 ResNet of two blocks and a transformer of one on the shelf, and take them off again."""
-    with shelved(*SIBLINGS):
+    """Register the siblings, a D4 ResNet of two blocks and a transformer of one inside the block."""
+    with registered_siblings(*SIBLINGS):
         usual, vit = backbones.get("d4resnet-tiny"), backbones.get("tiny-vit-mini8")
         options = {"stem": 2, "widths": (4, 8), "blocks": (1, 1)}
-        facts = replace(usual.facts, arch_options=options, multiple_px=8, pooling={"mean": 8})
-        one = {"blocks": 1, "lora_modules": vit.facts.lora_modules // vit.facts.blocks}
-        vit_facts = replace(vit.facts, arch_options={**vit.facts.arch_options, "depth": 1}, **one)
-        for name, known, build_trunk in ((SMALLEST, facts, usual.build), (SMALLEST_VIT, vit_facts, vit.build)):
+        spec = replace(usual.spec, arch_kwargs=options, multiple_px=8, pooling={"mean": 8})
+        one_block = {"blocks": 1, "lora_modules": vit.spec.lora_modules // vit.spec.blocks}
+        vit_spec = replace(vit.spec, arch_kwargs={**vit.spec.arch_kwargs, "depth": 1}, **one_block)
+        for name, small, build_trunk in ((SMALLEST, spec, usual.build), (SMALLEST_VIT, vit_spec, vit.build)):
             with torch.device("meta"):
-                params_m = parameters_m(build_trunk(known, known.grid_px, {}))
-            backbones._items[name] = Backbone(name, replace(known, params_m=params_m), build_trunk)
+                params_m = parameters_m(build_trunk(small, small.pretrained_size_px, {}))
+            backbones._items[name] = Backbone(name, replace(small, params_m=params_m), build_trunk)
         try:
             yield
         finally:
@@ -51,10 +60,10 @@ def held_out(cohort: Cohort) -> Cohort:
 
 
 def weights_file(name: str, folder: Path, *, dtype: torch.dtype = torch.float32) -> Path:
-    """Random weights of a shelved sibling as its publisher would name them; scales of residual branches are 0.5."""
-    facts = backbones.get(name).facts
-    net = build(Architecture(name, facts.grid_px, facts.default_pooling), seed=5)
-    prefix = "net." if facts.keys == "timm" else ""
+    """Random weights of a registered sibling as its publisher would name them; scales of residual branches are 0.5."""
+    spec = backbones.get(name).spec
+    net = build(Architecture(name, spec.pretrained_size_px, spec.default_pooling), seed=5)
+    prefix = "net." if spec.state_dict_format == "timm" else ""
     state = {key.removeprefix(prefix): value for key, value in net.trunk.state_dict().items()}
     state = {key: torch.full_like(value, 0.5) if "gamma" in key else value for key, value in state.items()}
     path = folder / f"{name}.safetensors"

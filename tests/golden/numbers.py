@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ SOLVED = {"relative": 0.0} if SAME_BITS else {"relative": 1e-6}
 def flat(value: Any, path: str = "") -> Flat:
     """Every number (bool and null too) of nested dicts and lists by its path; text is left out."""
     if isinstance(value, Mapping):
-        items: Any = value.items()
+        items: Any = [item for item in value.items() if item[0] != "format"]
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     elif isinstance(value, str):
@@ -48,7 +49,13 @@ def write(name: str, numbers: Mapping[str, Any], *, digits: int | None = None) -
 def read(name: str) -> Flat:
     """Stored numbers under the names that the package has now."""
     stored = json.loads((HERE / name).read_text(encoding="utf-8"))
-    return {"/".join(RENAMED.get(part, part) for part in path.split("/")): number for path, number in stored.items()}
+    return {renamed(path): number for path, number in stored.items()}
+
+
+def renamed(path: str) -> str:
+    for old, new in RENAMED.items():
+        path = re.sub(rf"(?<![^/]){old}(?![^/])", new, path)
+    return path
 
 
 def differences(stored: Flat, current: Flat, *, absolute: float = 0.0, relative: float = 0.0) -> list[str]:

@@ -1,7 +1,6 @@
-"""Write the stored numbers anew: python -m tests.golden.record [--fixtures | --table]
+"""Write the stored numbers anew: python -m tests.golden.record [--table]
 
-Numbers change only with a reason. `--fixtures` writes the runs and bundles of version 0.1.0 as well, which no later version can;
-`--table` draws the score table again.
+Numbers change only with a reason. `--table` makes the score table again. The files in v0_1_0/ were written by version 0.1.0.
 """
 
 from __future__ import annotations
@@ -14,12 +13,11 @@ from pathlib import Path
 
 import torch
 
-import mitotype
-from tests.golden import cohorts, fitters, fixtures, judgements, shipped
+from tests.golden import cohorts, computed, fitters, fixtures, shipped
 from tests.golden.numbers import HERE, write
 from tests.golden.package import SHIPPED, Cohort
 
-DIGITS = 6  # of what is compared within 1e-3
+DIGITS = 6  # of numbers that are compared within 1e-3
 
 
 def main(options: list[str]) -> None:
@@ -29,24 +27,23 @@ def main(options: list[str]) -> None:
         torch.set_num_threads(1)
         cohort = cohorts.generated(folder)
         if "--table" in options:
-            judgements.write_table()
-        if "--fixtures" in options:
-            assert mitotype.__version__ == "0.1.0", "only version 0.1.0 writes the fixtures of version 0.1.0"
-            fixtures.write(cohort, folder)
+            computed.write_table()
         numbers(cohort, folder)
 
 
 def numbers(cohort: Cohort, folder: Path) -> None:
     for recipe in fitters.RECIPES:
         write(f"fit_{recipe}.json", fitters.numbers(recipe, cohort, folder), digits=DIGITS)
-    for file, made in judgements.TABLES.items():
-        write(file, made())
-    (HERE / judgements.NAMED).write_text(json.dumps(judgements.named(), indent=1) + "\n", encoding="utf-8")
+    for file, compute in computed.TABLES.items():
+        write(file, compute())
+    (HERE / computed.NAMED).write_text(json.dumps(computed.lookups(), indent=1) + "\n", encoding="utf-8")
     for bundle in SHIPPED:
-        write(f"shipped_{bundle}.json", shipped.answers(bundle, cohort), digits=DIGITS)
+        write(f"shipped_{bundle}.json", shipped.predictions(bundle, cohort), digits=DIGITS)
     for name in fixtures.NAMES:
         write(
-            f"v0_1_0_{name}.json", shipped.answers(str(fixtures.FOLDER / name), fixtures.sample(cohort)), digits=DIGITS
+            f"v0_1_0_{name}.json",
+            shipped.predictions(str(fixtures.FOLDER / name), fixtures.sample(cohort)),
+            digits=DIGITS,
         )
     write("v0_1_0_evaluation.json", fixtures.evaluation())
 

@@ -1,4 +1,4 @@
-"""What bundles and runs say of synthetic patches, in float32 whatever the machine's own precision is."""
+"""Predictions of bundles and runs for synthetic patches, in float32 whatever the precision of the machine is."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.golden.numbers import Flat, flat
-from tests.golden.package import CODES, Cohort, classify, scorer
+from tests.golden.package import CODES, Cohort, classify, predictor
 
 
-def answers(where: str, cohort: Cohort) -> Flat:
+def predictions(source: str, cohort: Cohort) -> Flat:
     """Probability, decision, class, spread and number of flags of every patch."""
-    opened = replace(scorer.open_scorer(where), precision="fp32")
-    given = classify.classify(opened, [(Path(path), 0.25) for path in cohort.rows["path"]])
-    plain = [answer.plain() for answer in given]
+    opened = replace(predictor.open_predictor(source), precision="fp32")
+    results = classify.classify(opened, [classify.Source(Path(path), 0.25) for path in cohort.rows["path"]])
     return flat({
         name.rsplit("/", 1)[-1]: {
-            "probability": one["probability"], "decision": CODES[one["decision"]], "class": CODES[one["class"]],
-            "spread": one["spread"], "flags": len(one["flags"]),
+            "probability": result.probability, "decision": CODES[result.decision], "class": CODES[result.label_name],
+            "member_sd": result.member_sd, "flags": len(result.flags),
         }
-        for name, one in zip(cohort.rows["patch_id"], plain, strict=True)
+        for name, result in zip(cohort.rows["patch_id"], results, strict=True)
     })  # fmt: skip
 
 
-def logits(where: str, cohort: Cohort) -> Flat:
+def logits(source: str, cohort: Cohort) -> Flat:
     """The raw logits of a test cohort, by patch, member and view."""
-    opened = replace(scorer.open_scorer(where), precision="fp32")
-    rows = scorer.score(opened, cohort).scores
+    opened = replace(predictor.open_predictor(source), precision="fp32")
+    rows = predictor.score(opened, cohort).scores
     return {f"{row.patch_id}/{row.member}/{row.view}": row.logit for row in rows.itertuples(index=False)}

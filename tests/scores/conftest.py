@@ -20,7 +20,7 @@ def build(
     views: tuple[str, ...] = ("identity", "rot90"),
     seed: int = 0,
 ) -> Scores:
-    """Half of the patches out-of-fold (one member each), half in the test part (every member)."""
+    """Return scores: half of the patches out-of-fold (one member each), half in the test part (every member)."""
     rng = np.random.default_rng(seed)
     half = patches // 2
     label = (rng.random(patches) < 0.3).astype(float)

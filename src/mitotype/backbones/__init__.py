@@ -1,5 +1,5 @@
-"""Backbones: pictures → vectors by a net. One file per family with all the facts of its weights."""
+"""Backbones: images → embeddings by a pretrained net. One file per family holds all the facts of its weights."""
 
-from mitotype.backbones.facts import HALF, IMAGENET, Backbone, Facts, backbones
+from mitotype.backbones.model_spec import Backbone, ModelSpec, Normalization, backbones
 
-__all__ = ["HALF", "IMAGENET", "Backbone", "Facts", "backbones"]
+__all__ = ["Backbone", "ModelSpec", "Normalization", "backbones"]

@@ -1,97 +1,109 @@
-"""Adapters: what of a trunk is trained, named by a sentence: "full", "probe", "lora(8, 16)", "prompts(8)".
+"""Adaptations: which part of a trunk is trained, as a spec: "full", "probe", "lora(8, 16)", "prompts(8)".
 
-probe, knn, prototype   the trunk is frozen, its head is solved on embeddings (see `fit.probe`)
-head                    the trunk is frozen, a linear head learns by gradients
-lora                    low-rank updates of the Linear modules that the facts name (Hu et al., arXiv 2106.09685), by peft
-prompts                 learnt tokens in every block (Jia et al., arXiv 2203.12119)
-full                    every weight, the learning rate falling by `decay` from block to block towards the input
+probe, knn, prototype   the trunk is frozen, the head is solved on embeddings (see `fit.probe`)
+head                    the trunk is frozen, a linear head is trained by gradients
+lora                    low-rank updates of the Linear modules that the spec names (Hu et al., arXiv 2106.09685), by peft
+prompts                 learned tokens in every block (Jia et al., arXiv 2203.12119)
+full                    every weight; the learning rate falls by `decay` from block to block towards the input
 """
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from mitotype.backbones.facts import Facts
-from mitotype.backbones.transformer import Prompts, TransformerTrunk
-from mitotype.core import sentence
-from mitotype.core.mistakes import Mistake, unknown
+from mitotype.backbones.heads import CosineHead, KNNHead, LinearHead
+from mitotype.backbones.model_spec import ModelSpec
+from mitotype.backbones.transformer_trunk import Prompts, TransformerTrunk
+from mitotype.core import arguments
+from mitotype.core.arguments import argument
+from mitotype.core.errors import UserError
 
 
-@dataclass(frozen=True)
+def _last_blocks() -> Any:
+    meaning = "train the last blocks only, 0 for all; members then share the others at inference"
+    return argument(0, low=0, high=1024, by_name=True, meaning=meaning)
+
+
 class Adaptation:
-    """`last` > 0 leaves all but the last `last` blocks as they are: members then share the rest at inference."""
-
-    last: int = 0
-
-    def apply(self, trunk: nn.Module, facts: Facts) -> None:
-        """Freeze what is not trained and put in what is new. The trunk holds its base weights already."""
-        raise NotImplementedError
+    """Base class. `last` > 0 trains only the last `last` blocks."""
 
     @property
-    def head(self) -> tuple[str, dict[str, float]]:
-        """Kind and options of the main head."""
-        return "linear", {}
+    def last(self) -> int:
+        return 0
+
+    def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
+        """Freeze what is not trained and insert what is new, in a trunk that has its base weights."""
+        raise NotImplementedError
+
+    def build_head(self, width: int) -> nn.Module:
+        """Return the main head for embeddings of `width`."""
+        return LinearHead(width)
 
 
 @dataclass(frozen=True)
 class Full(Adaptation):
-    decay: float = 1.0
+    """Every weight, or those of the last blocks and the final norm."""
 
-    def apply(self, trunk: nn.Module, facts: Facts) -> None:
+    decay: float = argument(1.0, low=1e-6, high=1, meaning="factor of the learning rate from a block to the one before")
+    last: int = _last_blocks()
+
+    def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
         if self.last:
             trunk.requires_grad_(False)
-            walked = _transformer(trunk, "full(last=…)")
-            for block in list(walked.blocks)[_first(walked, self.last) :]:
+            transformer = _require_transformer(trunk, "full(last=…)")
+            for block in list(transformer.blocks)[_first_trained_block(trunk, self.last) :]:
                 block.requires_grad_(True)
-            walked.net.norm.requires_grad_(True)
+            transformer.net.norm.requires_grad_(True)
 
 
 @dataclass(frozen=True)
 class Probe(Adaptation):
-    """Logistic regression to convergence on standardised embeddings, its strength chosen inside the training fold."""
+    """Logistic regression to convergence on standardized embeddings; C is selected inside the training fold."""
 
-    def apply(self, trunk: nn.Module, facts: Facts) -> None:
+    def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
         trunk.requires_grad_(False)
 
 
 @dataclass(frozen=True)
 class Head(Probe):
-    """A linear head that learns by gradients on a frozen trunk, as the published benchmark's probes did."""
+    """A linear head on a frozen trunk, trained by gradients like the probes of the published benchmark."""
 
 
 @dataclass(frozen=True)
-class Neighbours(Probe):
-    k: int = 20
+class KNN(Probe):
+    """Share of atypical votes among the nearest training patches."""
 
-    @property
-    def head(self) -> tuple[str, dict[str, float]]:
-        return "neighbours", {"k": self.k}
+    k: int = argument(20, low=1, high=10_000, meaning="number of neighbours")
+
+    def build_head(self, width: int) -> nn.Module:
+        return KNNHead(width, self.k)
 
 
 @dataclass(frozen=True)
 class Prototype(Probe):
-    @property
-    def head(self) -> tuple[str, dict[str, float]]:
-        return "cosine", {}
+    """Cosine similarity to the mean embedding of each class."""
+
+    def build_head(self, width: int) -> nn.Module:
+        return CosineHead(width)
 
 
 @dataclass(frozen=True)
 class Lora(Adaptation):
-    """x ↦ W x + (alpha / rank) B A x; with `rs` alpha / √rank (rsLoRA), with `dora` W's direction and length apart (DoRA)."""
+    """x ↦ W x + (alpha / rank) B A x; rsLoRA scales by alpha / √rank, DoRA trains direction and length of W separately."""
 
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
-    rs: int = 0
-    dora: int = 0
+    rank: int = argument(8, low=1, high=1024, meaning="rank of the update")
+    alpha: int = argument(16, low=1, high=1_000_000, meaning="numerator of its scale")
+    dropout: float = argument(0.05, low=0, high=0.9, meaning="dropout of its input")
+    rs: int = argument(0, low=0, high=1, by_name=True, meaning="1: rsLoRA")
+    dora: int = argument(0, low=0, high=1, by_name=True, meaning="1: DoRA")
+    last: int = _last_blocks()
 
-    def apply(self, trunk: nn.Module, facts: Facts) -> None:
+    def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
         from peft import LoraConfig, inject_adapter_in_model
 
         trunk.requires_grad_(False)
@@ -99,105 +111,81 @@ class Lora(Adaptation):
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
-            target_modules=[name for name, _ in self.targets(trunk, facts)],
+            target_modules=[name for name, _ in self.target_modules(trunk, spec)],
             use_rslora=bool(self.rs),
             use_dora=bool(self.dora),
             bias="none",
         )
         inject_adapter_in_model(config, trunk)
 
-    def targets(self, trunk: nn.Module, facts: Facts) -> list[tuple[str, nn.Module]]:
-        """The modules that are adapted: exactly as many as the facts announce, every one a Linear."""
-        if facts.lora_targets is None:
-            raise Mistake(f"{facts.offline_arch} is not adapted by LoRA.", allowed="full, head, probe, knn, prototype")
-        found = [(name, m) for name, m in trunk.named_modules() if re.fullmatch(facts.lora_targets, name)]
-        strange = [f"{name} ({type(m).__name__})" for name, m in found if not isinstance(m, nn.Linear)]
-        if strange or len(found) != facts.lora_modules:
-            what = f"The LoRA pattern of {facts.offline_arch} matches {len(found)} modules, its facts say {facts.lora_modules}"
-            raise ValueError(what + (f"; not Linear: {', '.join(strange)}" if strange else ""))
+    def target_modules(self, trunk: nn.Module, spec: ModelSpec) -> list[tuple[str, nn.Module]]:
+        """Return the adapted modules by name: exactly as many as the spec states, each of them Linear."""
+        if spec.lora_targets is None:
+            raise UserError(f"{spec.arch} does not support LoRA.", allowed="full, head, probe, knn, prototype")
+        matches = [(name, m) for name, m in trunk.named_modules() if re.fullmatch(spec.lora_targets, name)]
+        not_linear = [f"{name} ({type(m).__name__})" for name, m in matches if not isinstance(m, nn.Linear)]
+        if not_linear or len(matches) != spec.lora_modules:
+            what = f"lora_targets of {spec.arch} matches {len(matches)} modules instead of {spec.lora_modules}"
+            raise ValueError(what + (f"; not Linear: {', '.join(not_linear)}" if not_linear else ""))
         if not self.last:
-            return found
-        first = _first(trunk, self.last)
-        return [(name, m) for name, m in found if int(re.search(r"blocks\.(\d+)\.", name).group(1)) >= first]  # type: ignore[union-attr]
+            return matches
+        first = _first_trained_block(trunk, self.last)
+        return [(name, m) for name, m in matches if int(re.search(r"blocks\.(\d+)\.", name).group(1)) >= first]  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True)
 class Prompt(Adaptation):
-    count: int = 8
+    """Visual prompt tuning: learned tokens in every block, or in the last ones."""
 
-    def apply(self, trunk: nn.Module, facts: Facts) -> None:
+    count: int = argument(8, low=1, high=1024, meaning="number of tokens per block")
+    last: int = _last_blocks()
+
+    def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
         trunk.requires_grad_(False)
-        walked = _transformer(trunk, "prompts")
-        walked.prompts = Prompts(walked, self.count, _first(trunk, self.last) if self.last else 0)
+        transformer = _require_transformer(trunk, "prompts")
+        first = _first_trained_block(trunk, self.last) if self.last else 0
+        transformer.prompts = Prompts(transformer, self.count, first)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One word of the sentence: its class and the order in which numbers may be given without a name."""
-
-    made: type[Adaptation]
-    order: tuple[str, ...] = ()
-    most: dict[str, float] = field(default_factory=dict)
-
-
-ADAPTATIONS = {
-    "full": Kind(Full, ("decay",), {"decay": 1}),
-    "probe": Kind(Probe),
-    "knn": Kind(Neighbours, ("k",), {"k": 10_000}),
-    "prototype": Kind(Prototype),
-    "head": Kind(Head),
-    "lora": Kind(Lora, ("rank", "alpha", "dropout"), {"rank": 1024, "alpha": 1e6, "dropout": 0.9, "rs": 1, "dora": 1}),
-    "prompts": Kind(Prompt, ("count",), {"count": 1024}),
+ADAPTATIONS: dict[str, type[Adaptation]] = {
+    "full": Full,
+    "probe": Probe,
+    "knn": KNN,
+    "prototype": Prototype,
+    "head": Head,
+    "lora": Lora,
+    "prompts": Prompt,
 }
 PROBES = ("probe", "knn", "prototype")
 
 
-def read(text: str) -> Adaptation:
-    """The adaptation that a sentence names. Raises a Mistake for an unknown word or a number out of range."""
-    steps = sentence.pipeline(text)
-    if len(steps) != 1 or steps[0].name not in ADAPTATIONS:
-        raise unknown("adaptation", text, ADAPTATIONS, "mitotype train --help")
-    step, kind = steps[0], ADAPTATIONS[steps[0].name]
-    given: dict[str, Any] = dict(zip(kind.order, step.args, strict=False)) | dict(step.options)
-    fields = dataclasses.fields(kind.made)
-    known = {f.name: f for f in fields if f.name != "last" or not issubclass(kind.made, Probe)}
-    if len(step.args) > len(kind.order) or any(n not in known or isinstance(v, str | tuple) for n, v in given.items()):
-        allowed = ", ".join(f"{f.name}={f.default:g}" for f in known.values())
-        raise Mistake(f"'{step}' is not understood.", allowed=f"{step.name}({allowed})" if allowed else step.name)
-    for name, value in given.items():
-        whole = isinstance(known[name].default, int)
-        low = 0 if name in ("last", "dropout", "rs", "dora") else (1 if whole else 1e-6)
-        most = kind.most.get(name, 1024)
-        if not low <= value <= most or (whole and value != int(value)):
-            allowed = f"a {'whole ' if whole else ''}number from {low:g} to {most:.7g}"
-            raise Mistake(f"{name} is {value:g} in '{step}'.", allowed=allowed)
-        given[name] = int(value) if whole else float(value)
-    return kind.made(**given)
+def parse(text: str) -> Adaptation:
+    """Return the adaptation of a spec. Raises a UserError for an unknown name or a number out of range."""
+    return arguments.build_one(text, ADAPTATIONS, "adaptation", "mitotype train --help")
 
 
 def is_probe(text: str) -> bool:
-    """Whether nothing is trained by gradients."""
+    """Return whether nothing is trained by gradients."""
     return text.partition("(")[0].strip() in PROBES
 
 
-def trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """What was trained, by name: parameters with a gradient, and every buffer of a net that is trained whole."""
-    whole = all(p.requires_grad for p in model.parameters())
-    learns = {name for name, p in model.named_parameters() if p.requires_grad}
+def trained_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what was trained, by name: parameters that require a gradient; buffers too where all parameters do; all heads."""
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    all_trainable = all(p.requires_grad for p in model.parameters())
     for name, value in model.state_dict().items():
-        if whole or name in learns or name.startswith(("head.", "extra.")):
+        if all_trainable or name in trainable or name.startswith(("head.", "extra.")):
             yield name, value
 
 
-def _transformer(trunk: nn.Module, what: str) -> TransformerTrunk:
+def _require_transformer(trunk: nn.Module, feature: str) -> TransformerTrunk:
     if not isinstance(trunk, TransformerTrunk):
-        raise Mistake(f"{what} needs a transformer's blocks.", allowed="full, lora, head, probe, knn, prototype")
+        raise UserError(f"{feature} needs a transformer's blocks.", allowed="full, lora, head, probe, knn, prototype")
     return trunk
 
 
-def _first(trunk: nn.Module, last: int) -> int:
-    """The number of the first of the last `last` blocks."""
-    blocks = len(_transformer(trunk, "last=…").blocks)
+def _first_trained_block(trunk: nn.Module, last: int) -> int:
+    blocks = len(_require_transformer(trunk, "last=…").blocks)
     if last >= blocks:
-        raise Mistake(f"last={last} leaves none of {blocks} blocks as it is.", allowed=f"up to {blocks - 1}")
+        raise UserError(f"last={last} freezes none of {blocks} blocks.", allowed=f"up to {blocks - 1}")
     return blocks - last

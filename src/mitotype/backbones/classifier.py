@@ -1,186 +1,151 @@
-"""Classifier: prepare → trunk → one main logit (positive = atypical) and further heads.
+"""Classifier: preprocessing → trunk → one main logit (positive = atypical) and auxiliary heads.
 
-Shapes: B patches, C side of the framed picture in px, S side of the net's input in px, D width of the embedding.
+Shapes: B patches, C side of the framed image in px, S side of the net's input in px, D width of the embedding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mitotype.backbones import adapters, heads
-from mitotype.backbones.facts import COLOURS, Colours, backbones
+from mitotype.backbones import adapters
+from mitotype.backbones.heads import LinearHead
+from mitotype.backbones.model_spec import NORMALIZATION, backbones
 from mitotype.core import seeds
-from mitotype.core.mistakes import Mistake, unknown
+from mitotype.core.errors import UserError, unknown_name
+from mitotype.core.run_layout import ArchitectureRecord as Architecture
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a classifier says: `logit_B` (float32), `embedding_BD`, `tokens` (None for convolutional nets), `extra` heads."""
+    """Outputs of a classifier: `logit_B` (float32), `embedding_BD`, `tokens` (None without tokens), `aux` heads by name."""
 
     logit_B: Tensor
     embedding_BD: Tensor
     tokens: Tensor | None = None
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What has to be known to build a classifier again: a shelf key, sizes, adaptation, heads, base. Plain values only.
-
-    `base` is the digest of the weights that the trunk held before anything was trained; "" where everything was trained.
-    """
-
-    backbone: str
-    size_px: int
-    pooling: str
-    heads: tuple[tuple[str, int], ...] = ()  # further heads: name and number of outputs
-    head_dropout: float = 0.0
-    options: tuple[tuple[str, float | int | str | bool], ...] = ()  # of the trunk, such as drop_path_rate
-    adaptation: str = "full"
-    base: str = ""
-    colours: str = ""  # "" = the facts' statistics; another name of COLOURS repeats what somebody else trained with
-
-    def plain(self) -> dict[str, Any]:
-        return {**asdict(self), "heads": dict(self.heads), "options": dict(self.options)}
-
-    @classmethod
-    def read(cls, value: Mapping[str, Any]) -> Architecture:
-        try:
-            return cls(
-                backbone=str(value["backbone"]),
-                size_px=int(value["size_px"]),
-                pooling=str(value["pooling"]),
-                heads=tuple((str(k), int(v)) for k, v in value["heads"].items()),
-                head_dropout=float(value["head_dropout"]),
-                options=tuple((str(k), v) for k, v in value["options"].items()),
-                adaptation=str(value.get("adaptation", "full")),
-                base=str(value.get("base", "")),
-                colours=str(value.get("colours", "")),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Mistake(
-                f"A member's description is not whole: {error!r}.", fix="restore member.json from a copy"
-            ) from error
+    aux: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Classifier(nn.Module):
-    """`image_B3CC` in [0, 1] → Outputs. Colour statistics come from the facts of the weights, nowhere else.
-
-    A trunk that starts from weights is filled by `base_state` before the adaptation freezes it and puts in what is new.
-    """
+    """`image_B3CC` in [0, 1] → Outputs."""
 
     mean: Tensor
     std: Tensor
-    trunk: Any  # what the shelf builds: TransformerTrunk, PooledTrunk, or a net of our own
+    trunk: Any  # what the backbone builds: TransformerTrunk, PooledTrunk, or a net of this package
 
     def __init__(self, architecture: Architecture, base_state: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         backbone = backbones.get(architecture.backbone)
-        facts = backbone.facts
-        if architecture.pooling not in facts.pooling:
-            raise Mistake(
+        spec = backbone.spec
+        if architecture.pooling not in spec.pooling:
+            raise UserError(
                 f"{architecture.backbone} has no pooling '{architecture.pooling}'.",
-                allowed=", ".join(sorted(facts.pooling)),
+                allowed=", ".join(sorted(spec.pooling)),
             )
-        self.architecture, self.facts = architecture, facts
-        self.size_px = facts.check_size(architecture.size_px, architecture.backbone)
-        self.trunk = backbone.build(facts, self.size_px, dict(architecture.options))
+        if architecture.normalization and architecture.normalization not in NORMALIZATION:
+            raise unknown_name("normalization", architecture.normalization, NORMALIZATION, "mitotype backbones")
+        self.architecture, self.spec = architecture, spec
+        self.size_px = spec.check_size(architecture.size_px, architecture.backbone)
+        self.trunk = backbone.build(spec, self.size_px, dict(architecture.model_kwargs))
         if base_state is not None:
-            fill(self.trunk, base_state, architecture.backbone)
-        adaptation = adapters.read(architecture.adaptation)
-        adaptation.apply(self.trunk, facts)
-        width = facts.pooling[architecture.pooling]
-        kind, numbers = adaptation.head
+            load_trunk(self.trunk, base_state, architecture.backbone)
+        adaptation = adapters.parse(architecture.adaptation)
+        adaptation.apply(self.trunk, spec)
+        width = spec.pooling[architecture.pooling]
         self.dropout = nn.Dropout(architecture.head_dropout)
-        self.head = heads.build(kind, width, **numbers)
-        self.extra = nn.ModuleDict({name: heads.LinearHead(width, outputs) for name, outputs in architecture.heads})
-        if architecture.colours and architecture.colours not in COLOURS:
-            raise unknown("set of colours", architecture.colours, COLOURS, "mitotype backbones")
-        colours = COLOURS[architecture.colours] if architecture.colours else Colours(facts.mean, facts.std)
-        self.register_buffer("mean", torch.tensor(colours.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(colours.std).view(1, 3, 1, 1), persistent=False)
+        self.head = adaptation.build_head(width)
+        # The auxiliary heads. Saved weights have the prefix "extra.".
+        self.extra = nn.ModuleDict(
+            {name: LinearHead(width, outputs) for name, outputs in architecture.aux_heads.items()}
+        )
+        normalization = NORMALIZATION.get(architecture.normalization, spec.normalization)
+        self.register_buffer("mean", torch.tensor(normalization.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1), persistent=False)
 
     def prepare(self, image_B3CC: Tensor) -> Tensor:
-        """`image_B3CC` in [0, 1] → `x_B3SS`: resized as the publisher does (antialiased) and standardised."""
-        facts = self.facts
-        side = round(self.size_px * facts.resize_px / facts.size_px) if facts.resize_px else self.size_px
+        """Return `x_B3SS` of `image_B3CC` in [0, 1]: resized as the publisher does (antialiased), cropped and normalized."""
+        spec = self.spec
+        side = round(self.size_px * spec.resize_px / spec.size_px) if spec.resize_px else self.size_px
         if image_B3CC.shape[-1] != side:
             image_B3CC = functional.interpolate(
-                image_B3CC, (side, side), mode=facts.interpolation, antialias=True, align_corners=False
+                image_B3CC, (side, side), mode=spec.interpolation, antialias=True, align_corners=False
             )
-            image_B3CC = image_B3CC.clamp(0, 1) if facts.interpolation == "bicubic" else image_B3CC
+            image_B3CC = image_B3CC.clamp(0, 1) if spec.interpolation == "bicubic" else image_B3CC
         edge = (side - self.size_px) // 2
         image_B3CC = image_B3CC[..., edge : edge + self.size_px, edge : edge + self.size_px]
         return ((image_B3CC - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
-    def pooled(self, feature: Tensor) -> Tensor:
-        """`embedding_BD` from what the trunk says: tokens by the named pooling, an embedding as it is."""
-        return pool(feature, self.architecture.pooling, self.facts.prefix_tokens) if feature.dim() == 3 else feature
+    def pool(self, feature: Tensor) -> Tensor:
+        """Return `embedding_BD` of the trunk's output: tokens are pooled, an embedding is returned as it is."""
+        if feature.dim() == 2:
+            return feature
+        return pool_tokens(feature, self.architecture.pooling, self.spec.prefix_tokens)
 
-    def judge(self, feature: Tensor) -> Outputs:
-        """Outputs from what the trunk says: pooled and judged in float32, whatever the trunk was reckoned in."""
-        embedding_BD = self.pooled(feature.float())
-        kept_BD = self.dropout(embedding_BD)
-        with exact(feature.device.type):
-            logit_B = self.head(kept_BD).squeeze(1)
-            extra = {name: head(kept_BD) for name, head in self.extra.items()}
-        return Outputs(logit_B, embedding_BD, feature if feature.dim() == 3 else None, extra)
+    def head_forward(self, feature: Tensor) -> Outputs:
+        """Return the outputs for the trunk's output. Pooling and heads run in float32 whatever the trunk's precision."""
+        embedding_BD = self.pool(feature.float())
+        dropped_BD = self.dropout(embedding_BD)
+        with autocast_disabled(feature.device.type):
+            logit_B = self.head(dropped_BD).squeeze(1)
+            aux = {name: head(dropped_BD) for name, head in self.extra.items()}
+        return Outputs(logit_B, embedding_BD, feature if feature.dim() == 3 else None, aux)
 
     def forward(self, image_B3CC: Tensor) -> Outputs:
-        return self.judge(self.trunk(self.prepare(image_B3CC)))
+        return self.head_forward(self.trunk(self.prepare(image_B3CC)))
 
 
-def exact(device: str) -> AbstractContextManager[Any]:
-    """No mixed precision inside: a probe's weights on raw embeddings, and ties among logits, need float32."""
+def autocast_disabled(device: str) -> AbstractContextManager[Any]:
+    """Return a context without mixed precision: probe weights on raw embeddings, and ties among logits, need float32."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
-def pool(tokens_BTD: Tensor, pooling: str, prefix_tokens: int) -> Tensor:
-    """`embedding_BD`: the class token, the mean of the patch tokens, or both side by side. Registers speak in none of them."""
+def pool_tokens(tokens_BTD: Tensor, pooling: str, prefix_tokens: int) -> Tensor:
+    """Return `embedding_BD`: the class token, the mean of the patch tokens, or both concatenated. Register tokens are ignored."""
     mean_BD = tokens_BTD[:, prefix_tokens:].mean(1)
     variants = {"cls": tokens_BTD[:, 0], "mean": mean_BD, "cls_mean": torch.cat([tokens_BTD[:, 0], mean_BD], 1)}
     return variants[pooling]
 
 
-def fill(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load base weights into a trunk, strictly; the position embedding is resampled to the trunk's grid where it differs."""
-    trunk.load_state_dict(checked(trunk, state, name))
+def load_trunk(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load base weights into the trunk of backbone `name`, see `match_state_dict`."""
+    trunk.load_state_dict(match_state_dict(trunk, state, name))
 
 
-def checked(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """`state` with its position embedding on the trunk's grid. Raises a Mistake unless it has exactly the trunk's tensors."""
-    own, antialias = trunk.state_dict(), backbones.get(name).facts.grid_antialias
+def match_state_dict(trunk: nn.Module, state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return `state` with its position embedding resampled to the grid of the trunk of backbone `name`.
+
+    Raises a UserError unless it has exactly the trunk's tensors.
+    """
+    own, antialias = trunk.state_dict(), backbones.get(name).spec.pretrained_antialias
     state = {
-        key: fitted(value, own.get(key), trunk, antialias) if key.endswith("pos_embed") else value
+        key: _resample_pos_embed(value, own.get(key), trunk, antialias) if key.endswith("pos_embed") else value
         for key, value in state.items()
     }
-    wrong = {
+    mismatches = {
         "missing": sorted(own.keys() - state.keys()),
         "unknown": sorted(state.keys() - own.keys()),
         "of another shape": sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape),
     }
-    told = "; ".join(f"{len(keys)} {what} ('{keys[0]}' first)" for what, keys in wrong.items() if keys)
-    if told:
-        raise Mistake(
-            f"The weights are not those of {name}: {told}.",
+    problems = "; ".join(f"{len(keys)} {kind} ('{keys[0]}' first)" for kind, keys in mismatches.items() if keys)
+    if problems:
+        raise UserError(
+            f"The weights are not those of {name}: {problems}.",
             fix=f"check the file: mitotype doctor {name} --weights FILE",
         )
     return state
 
 
-def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, antialias: bool) -> Tensor:
-    """A position embedding on the trunk's grid: bicubic resampling as the publisher does it, made once when weights are loaded."""
+def _resample_pos_embed(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, antialias: bool) -> Tensor:
+    """Return a position embedding on the trunk's grid, resampled (bicubic) as the publisher does it."""
     if own_1TD is None or embedding_1TD.shape == own_1TD.shape or embedding_1TD.shape[-1] != own_1TD.shape[-1]:
         return embedding_1TD
-    from timm.layers import resample_abs_pos_embed
-
     net = trunk.net
     return resample_abs_pos_embed(
         embedding_1TD,
@@ -191,11 +156,11 @@ def fitted(embedding_1TD: Tensor, own_1TD: Tensor | None, trunk: Any, antialias:
 
 
 def build(architecture: Architecture, *, seed: int, base_state: Mapping[str, Tensor] | None = None) -> Classifier:
-    """A classifier whose random weights follow from `seed` alone, in the memory layout that is quick on CPU and GPU."""
+    """Return a classifier in channels_last format whose random weights depend on `seed` alone."""
     with seeds.forked_torch(seed, "initialisation"):
         return Classifier(architecture, base_state).to(memory_format=torch.channels_last)
 
 
 def parameters_m(model: nn.Module) -> float:
-    """Million parameters."""
+    """Return the number of parameters in millions."""
     return sum(p.numel() for p in model.parameters()) / 1e6

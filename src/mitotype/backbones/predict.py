@@ -1,25 +1,20 @@
-"""Predict: pictures → raw logits of the members of a team, one per test view. Views and frame come as plain functions."""
+"""Inference: images → raw logits of one or several members, one per test-time view."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from mitotype.backbones.classifier import Classifier, Outputs
+from mitotype.backbones.shared_base import SharedBaseEnsemble
 
-    import numpy as np
-
-    from mitotype.backbones.classifier import Classifier, Outputs
-    from mitotype.backbones.team import Team
-
-Picture = Callable[[Tensor], Tensor]
-Done = Callable[[int], None]
+ImageTransform = Callable[[Tensor], Tensor]
+Views = Sequence[tuple[str, ImageTransform]]
 
 
 @dataclass(frozen=True)
@@ -31,75 +26,77 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Way:
-    """How pictures are shown to a net: batch size, device, dtype of mixed precision, who is told of finished patches."""
+class InferenceConfig:
+    """Batch size, device, dtype of mixed precision (None: float32), and a callback for the number of finished patches."""
 
-    batch: int = 64
+    batch_size: int = 64
     device: str = "cpu"
     dtype: torch.dtype | None = None
-    done: Done = lambda n: None
+    on_progress: Callable[[int], None] = lambda n: None
 
 
-def precision(device: str, wanted: str = "auto") -> torch.dtype | None:
-    """The dtype of automatic mixed precision when pictures are scored, None for plain float32.
+def amp_dtype(device: str, precision: str = "auto") -> torch.dtype | None:
+    """Return the dtype of mixed precision for scoring: bf16 on a GPU unless `precision` is "fp32", None (float32) on a CPU.
 
-    It is bf16 on a GPU unless the recipe `wanted` "fp32", and float32 on a CPU, so that a card's numbers are met on every CPU.
+    A CPU scores in float32 so that every CPU reproduces the numbers of a model card.
     """
-    return torch.bfloat16 if device.startswith("cuda") and wanted != "fp32" else None
+    return torch.bfloat16 if device.startswith("cuda") and precision != "fp32" else None
 
 
-def mixed(device: str, dtype: torch.dtype | None) -> torch.autocast | nullcontext[None]:
-    """Mixed precision on a device; weights are cast anew each time, since the members of a team change places under it."""
+def autocast(device: str, dtype: torch.dtype | None) -> torch.autocast | nullcontext[None]:
+    """Return a context of mixed precision. Its weight cache is off, because members' weights are swapped in place."""
     return torch.autocast(device.split(":")[0], dtype, cache_enabled=False) if dtype is not None else nullcontext()
 
 
 def predict(
     classifier: Classifier,
     image_N3HW: np.ndarray,
-    frame: Picture,
-    views: Sequence[tuple[str, Picture]],
-    way: Way = Way(),
+    frame: ImageTransform,
+    views: Views,
+    config: InferenceConfig = InferenceConfig(),
 ) -> Prediction:
-    """Score N pictures under every view in evaluation mode."""
+    """Score N images under every view, in evaluation mode."""
     classifier.eval()
-    return _predict(lambda image_B3CC: [classifier(image_B3CC)], image_N3HW, frame, views, way)[0]
+    return _predict(lambda image_B3CC: [classifier(image_B3CC)], image_N3HW, frame, views, config)[0]
 
 
-def predict_team(
-    team: Team, image_N3HW: np.ndarray, frame: Picture, views: Sequence[tuple[str, Picture]], way: Way = Way()
+def predict_ensemble(
+    ensemble: SharedBaseEnsemble,
+    image_N3HW: np.ndarray,
+    frame: ImageTransform,
+    views: Views,
+    config: InferenceConfig = InferenceConfig(),
 ) -> list[Prediction]:
-    """The predictions of every member of a team, in the order of its names; what they share is reckoned once."""
-    team.classifier.eval()
-    return _predict(team.judge, image_N3HW, frame, views, way)
+    """Score N images with every member of an ensemble, in the order of its names; shared layers run once."""
+    ensemble.classifier.eval()
+    return _predict(ensemble.forward, image_N3HW, frame, views, config)
 
 
 @torch.inference_mode()
 def _predict(
-    judge: Callable[[Tensor], Iterable[Outputs]],
+    forward: Callable[[Tensor], Iterable[Outputs]],
     image_N3HW: np.ndarray,
-    frame: Picture,
-    views: Sequence[tuple[str, Picture]],
-    way: Way,
+    frame: ImageTransform,
+    views: Views,
+    config: InferenceConfig,
 ) -> list[Prediction]:
     logits: dict[tuple[int, str], list[Tensor]] = {}
     embeddings: dict[int, list[Tensor]] = {}
-    for image_B3HW in _batches(image_N3HW, way.batch):
-        image_B3CC = frame(image_B3HW.to(way.device))
-        for number, (name, view) in enumerate(views):
-            with mixed(way.device, way.dtype):
-                for member, outputs in enumerate(judge(view(image_B3CC))):
+    for image_B3HW in _batches(image_N3HW, config.batch_size):
+        image_B3CC = frame(image_B3HW.to(config.device))
+        for i, (name, view) in enumerate(views):
+            with autocast(config.device, config.dtype):
+                for member, outputs in enumerate(forward(view(image_B3CC))):
                     logits.setdefault((member, name), []).append(outputs.logit_B.float().cpu())
-                    if number == 0:
+                    if i == 0:
                         embeddings.setdefault(member, []).append(outputs.embedding_BD.float().cpu())
-        way.done(len(image_B3HW))
+        config.on_progress(len(image_B3HW))
     return [
         Prediction({name: torch.cat(logits[member, name]).numpy() for name, _ in views}, torch.cat(rows).numpy())
         for member, rows in embeddings.items()
     ]
 
 
-def _batches(image_N3HW: np.ndarray, batch: int) -> Iterator[Tensor]:
-    import numpy as np
-
-    for start in range(0, len(image_N3HW), batch):
-        yield torch.from_numpy(np.array(image_N3HW[start : start + batch]))
+def _batches(image_N3HW: np.ndarray, batch_size: int) -> Iterator[Tensor]:
+    for start in range(0, len(image_N3HW), batch_size):
+        yield torch.from_numpy(np.array(image_N3HW[start : start + batch_size]))

@@ -1,1 +1,1 @@
-"""What every room shares. Knows no other room."""
+"""What every package shares; core imports no other package of mitotype."""

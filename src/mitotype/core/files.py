@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, locks, digests. A full disk is a Mistake."""
+"""Files that are complete or absent: atomic writes, locks, digests. A full disk is a UserError."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitotype.core.mistakes import Mistake
+from filelock import FileLock
+
+from mitotype.core.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # signs with which a spreadsheet begins to reckon
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet evaluates as a formula
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block ends well it takes the name, otherwise it is gone.
+    """Yield a temporary path beside `path`, which replaces `path` when the block succeeds and is removed otherwise.
 
-    A killed process leaves at most a hidden `.name.*.part` behind, which nothing here ever reads.
+    A killed process leaves at most a hidden `.name.*.part`, which is never read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     os.close(handle)
     part = Path(name)
     try:
-        with told_disk(path):
+        with translate_os_errors(path):
             yield part
-            with part.open("rb+") as written:
-                os.fsync(written.fileno())
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
             part.chmod(0o644)
             part.replace(path)
     finally:
@@ -45,33 +47,56 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def told_disk(path: Path) -> Iterator[None]:
-    """Turn a full, read-only or forbidden disk into a Mistake that names `path`."""
+def translate_os_errors(path: Path) -> Iterator[None]:
+    """Raise a UserError that names `path` for a disk that is full, read-only or forbidden."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Mistake(
+            raise UserError(
                 f"The disk is full: '{path}' was not written.",
-                fix="free some space, then repeat the command: it goes on from what is whole",
+                fix="free some space, then repeat the command: it continues from the files that are complete",
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise Mistake(f"'{path}' may not be written.", fix="choose another folder with --out") from error
+            raise UserError(f"'{path}' may not be written.", fix="choose another folder with --out") from error
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, raw: bytes) -> None:
     with atomic(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(raw)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode("utf-8"))
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line to a file of lines, in one write."""
+    with translate_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            file.write(line + b"\n")
+
+
+def read_bytes(path: Path, *, what: str = "file", max_bytes: int) -> bytes:
+    """Return the content of a file. Raises a UserError for one that is absent, too large or cannot be read."""
+    if not path.is_file():
+        raise UserError(f"There is no {what} at '{path}'.")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise UserError(f"The {what} '{path}' has {size} bytes.", allowed=f"at most {max_bytes}")
+    with translate_os_errors(path):
+        return path.read_bytes()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON that every reader takes: nan and infinity become null."""
+    """Write strict JSON: nan and infinity become null."""
     write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON knows it: records as objects, numpy scalars as numbers, paths as text, nan and infinity as None."""
+    """Return `value` in the types of JSON: dataclasses as objects, numpy scalars as numbers, paths as text, nan and infinity as None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -88,31 +113,31 @@ def plain(value: Any) -> Any:
 
 
 def read_json(path: Path, *, what: str = "file", max_bytes: int = 64 * 2**20) -> Any:
-    """Read JSON written by us or by somebody else; a broken or huge one is a Mistake."""
+    """Return the content of a JSON file. Raises a UserError for one that is absent, huge or damaged."""
     if not path.is_file():
-        raise Mistake(f"There is no {what} at '{path}'.")
+        raise UserError(f"There is no {what} at '{path}'.")
     if path.stat().st_size > max_bytes:
-        raise Mistake(f"The {what} '{path}' has {path.stat().st_size} bytes; at most {max_bytes} are read.")
+        raise UserError(f"The {what} '{path}' has {path.stat().st_size} bytes; at most {max_bytes} are read.")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise Mistake(f"The {what} '{path}' is not valid JSON: {error}.", fix="restore it from a copy") from error
+        raise UserError(f"The {what} '{path}' is not valid JSON: {error}.", fix="restore it from a copy") from error
 
 
 TABLES = (".csv", ".parquet")
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:
-    """Write a table by its ending: .parquet or .csv (cells that a spreadsheet would run are quoted)."""
+    """Write a table by its suffix: .parquet or .csv (cells that a spreadsheet would evaluate are escaped)."""
     with atomic(path) as part:
         if path.suffix == ".csv":
-            escaped(rows).to_csv(part, index=False)
+            escape_formulas(rows).to_csv(part, index=False)
         else:
             rows.to_parquet(part, index=False)
 
 
-def escaped(rows: pd.DataFrame) -> pd.DataFrame:
-    """A copy in which text cells that start like a formula (= + - @) begin with an apostrophe."""
+def escape_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return a copy in which text cells that start like a formula (= + - @) begin with an apostrophe."""
     rows = rows.copy()
     for column in rows.columns:
         if not (rows[column].dtype == object or str(rows[column].dtype).startswith(("str", "string"))):
@@ -121,8 +146,8 @@ def escaped(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _unescaped(rows: pd.DataFrame) -> pd.DataFrame:
-    """Take off the apostrophes that `escaped` put before formulas."""
+def _unescape(rows: pd.DataFrame) -> pd.DataFrame:
+    """Remove the apostrophes that `escape_formulas` put before formulas."""
     for column in rows.columns:
         if any(isinstance(v, str) and v[:1] == "'" and v[1:2] in FORMULA for v in rows[column]):
             rows[column] = [
@@ -132,30 +157,30 @@ def _unescaped(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_table(path: Path, *, what: str = "table") -> pd.DataFrame:
-    """Read .parquet or .csv (Windows line ends and a byte order mark included); what cannot be read is a Mistake."""
+    """Return a .parquet or .csv file (Windows line ends and a byte order mark included). Raises a UserError for an unreadable one."""
     import pandas as pd
 
     if not path.is_file():
-        raise Mistake(f"There is no {what} at '{path}'.")
+        raise UserError(f"There is no {what} at '{path}'.")
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return _unescaped(pd.read_csv(path, encoding="utf-8-sig"))
+        return _unescape(pd.read_csv(path, encoding="utf-8-sig"))
     except Exception as error:
-        raise Mistake(
+        raise UserError(
             f"The {what} '{path}' cannot be read: {str(error).splitlines()[0]}.",
             fix="restore it, or save it again as UTF-8 csv with a header line",
         ) from error
 
 
 def sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Return the hex digest of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(*parts: bytes | str) -> str:
-    """Hex digest of parts, each with its length before it so that no two lists of parts collide."""
+    """Return the hex digest of parts, each preceded by its length, so that no two lists of parts collide."""
     total = hashlib.sha256()
     for part in parts:
         raw = part.encode() if isinstance(part, str) else part
@@ -166,13 +191,12 @@ def digest_of(*parts: bytes | str) -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path` (made if absent) while the block runs; other processes wait. POSIX only."""
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with told_disk(path), path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+    """Hold an exclusive lock on the file `path` while the block runs; other processes wait."""
+    lock = FileLock(path)
+    with translate_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,4 +1,4 @@
-"""Seeds: every random draw follows from a written seed and the words that say what it is for."""
+"""Seeds: every random number follows from a stored seed and the purpose that it is for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A 63-bit seed for one purpose: `derive(0, "augment", epoch, step)`. Same words, same seed, on every machine."""
+    """Return a 63-bit seed for one purpose: `derive(0, "augment", epoch, step)`. It is the same on every machine."""
     text = "\x1f".join([str(int(seed)), *(f"{type(word).__name__}:{word}" for word in purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -25,7 +25,7 @@ def numpy_generator(seed: int, *purpose: str | int) -> np.random.Generator:
 
 
 def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
-    """A CPU generator: parameters are drawn on the CPU so that a GPU sees the same ones."""
+    """Return a CPU generator: parameters are sampled on the CPU so that they are the same for a GPU."""
     import torch
 
     return torch.Generator().manual_seed(derive(seed, *purpose))
@@ -33,7 +33,7 @@ def torch_generator(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def forked_torch(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Seed torch's global generators inside the block only: for initialisation and dropout, which take no generator."""
+    """Seed torch's global generators inside the block only: initialisation and dropout take no generator."""
     import torch
 
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []

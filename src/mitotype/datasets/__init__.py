@@ -1,105 +1,101 @@
-"""A folder on disk → a Cohort. `datasets` is the shelf; `read` takes PATH or NAME=PATH.
+"""Datasets: a folder on disk → a Cohort. `read` takes PATH or NAME=PATH; each dataset is a file in `readers`.
 
 In every cohort `label`, `votes_for`, `votes`, `x_px` and `y_px` are float64 with nan where unknown, and text is "" where
-unknown, so that a column keeps its type when cohorts are joined and no group is lost.
+unknown, so that columns keep their types when cohorts are joined and no group is lost.
 """
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from mitotype.core.mistakes import Mistake, unknown
-from mitotype.core.shelf import Shelf
-from mitotype.core.words import Cohort
-from mitotype.datasets.facts import Dataset, Source
+from mitotype.core.errors import UserError, unknown_name
+from mitotype.core.schema import Cohort
+from mitotype.datasets import layout
+from mitotype.datasets.dataset import Dataset, Source, datasets
 
 __all__ = ["ALIASES", "PARTS", "Dataset", "Source", "datasets", "read"]
 
 PARTS = ("train", "test", "all")
 ALIASES = {"amibr-train": ("amibr", "train"), "amibr-test": ("amibr", "test")}
-BENCHMARK = ("amibr", "atnorm-br", "atnorm-md")  # what the benchmark's root may hold, in this order
-
-datasets: Shelf[Dataset] = Shelf("dataset", "datasets", "mitotype.datasets")
+BENCHMARK = ("amibr", "atnorm-br", "atnorm-md")  # the datasets that the benchmark's root may hold, in this order
 
 
-def read(where: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]:
-    """The cohorts at `where`: PATH or NAME=PATH, as in `../AMi-Br_Benchmark` or `amibr-test=../AMi-Br_Benchmark`.
+def read(source: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]:
+    """Return the cohorts at PATH or NAME=PATH, as in `../AMi-Br_Benchmark` or `amibr-test=../AMi-Br_Benchmark`.
 
-    part: "train" gives what may be trained on, "test" what is measured on, "all" everything. The root of the benchmark
-    gives AMi-Br's 2,894 training patches for "train", and every test cohort that is there for "test" (amibr-test,
-    atnorm-br, atnorm-md). A dataset without a published split gives the whole for each part. The folder that a dataset
-    was fetched into stands for it. Paths of pictures are absolute, so that a run goes on from any folder.
-    mpp_um: the µm/px of the pictures where it is not 0.25.
+    The folder that a dataset was fetched into is accepted as well. Paths of images are absolute, so that a run can be
+    resumed from any folder.
 
-    Raises a Mistake: nothing at the path, an unknown name or part, or what the dataset's reader finds.
+    Parameters
+    ----------
+    part : "train" for the patches to train on, "test" for those to evaluate on, "all" for both. For the root of the
+        benchmark "train" is AMi-Br's 2,894 training patches and "test" every test cohort that is present (amibr-test,
+        atnorm-br, atnorm-md). A dataset without a published split returns all its patches for each part.
+    mpp_um : µm/px of the images if it is not 0.25
+
+    Raises a UserError for an absent path, an unknown name or part, and whatever the reader of the dataset rejects.
     """
     if part not in PARTS:
-        raise unknown("part", part, PARTS, "--help")
-    name, path = _named(where)
+        raise unknown_name("part", part, PARTS, "--help")
+    name, path = _parse(source)
     if name in ALIASES:
         name, own_part = ALIASES[name]
         if part == "train" and own_part == "test":
-            raise Mistake(f"'{where}' is a test set and is not trained on.", fix="give amibr-train=… instead")
-        return [_read(name, _home(path, name), own_part, mpp_um)]
+            raise UserError(f"'{source}' is a test set and is not trained on.", fix="give amibr-train=… instead")
+        return [_read(name, _dataset_folder(path, name), own_part, mpp_um)]
     if name:
-        return [_read(name, _home(path, name), part, mpp_um)]
-    path = _home(path)
-    members = _benchmark(path)
-    if members:
-        if part == "train":
-            members = members[:1] if members[0] == "amibr" else members
-        return [_read(member, path, part, mpp_um) for member in members]
-    return [_read(_recognised(path) or "folder", path, part, mpp_um)]
+        return [_read(name, _dataset_folder(path, name), part, mpp_um)]
+    path = _dataset_folder(path)
+    members = _benchmark_members(path)
+    if part == "train" and "amibr" in members:
+        members = ["amibr"]
+    return [_read(member, path, part, mpp_um) for member in members or [_detect(path) or "folder"]]
 
 
-def _named(where: str) -> tuple[str, Path]:
-    """The dataset's name ("" where none is given) and the path."""
-    name, sign, rest = where.partition("=")
-    if sign and not Path(where).exists():
-        if name not in datasets and name not in ALIASES:
-            raise unknown("dataset", name, [*datasets.names(), *ALIASES], "mitotype datasets")
-        where = rest
-    path = Path(where).expanduser()
+def _parse(source: str) -> tuple[str, Path]:
+    """Return the name ("" if none is given) and the path."""
+    name, equals, rest = source.partition("=")
+    if not equals or Path(source).exists():
+        name, rest = "", source
+    elif name not in datasets and name not in ALIASES:
+        raise unknown_name("dataset", name, [*datasets.names(), *ALIASES], "mitotype datasets")
+    path = Path(rest).expanduser()
     if not path.exists():
-        raise Mistake(f"There is nothing at '{path}'.", fix="mend the path, or get the data: mitotype fetch --help")
-    return (name if sign and where == rest else ""), path
+        raise UserError(f"There is nothing at '{path}'.", fix="fix the path, or get the data: mitotype fetch --help")
+    return name, path
 
 
-def _recognised(path: Path) -> str:
-    """The published dataset that `path` holds, "" where it is none."""
-    return next((n for n in datasets.names() if n != "folder" and datasets.get(n).recognises(path)), "")
+def _detect(path: Path) -> str:
+    """Return the published dataset whose layout `path` has, or ""."""
+    return next((name for name in datasets.names() if name != "folder" and datasets.get(name).detect(path)), "")
 
 
-def _home(path: Path, name: str = "") -> Path:
-    """`path`, or the one folder directly inside it that `fetch` makes for a dataset (for `name`, where it is given)."""
-    from mitotype.datasets import layout
-
-    facts = [datasets.get(n) for n in ([name] if name else datasets.names())]
-    homes = {PurePosixPath(source.save_as).parts[0] for fact in facts for source in fact.sources if source.unpack}
-    found = [folder for home in sorted(homes) if (folder := layout.child(path, home)) and folder.is_dir()]
-    if not found or _benchmark(path) or (facts[0].recognises(path) if name else _recognised(path)):
+def _dataset_folder(path: Path, name: str = "") -> Path:
+    """Return `path`, or the folder directly inside it that `fetch` makes for a dataset (of `name`, if given)."""
+    candidates = [datasets.get(n) for n in ([name] if name else datasets.names())]
+    titles = {PurePosixPath(s.save_as).parts[0] for dataset in candidates for s in dataset.sources if s.unpack}
+    children = [child for title in sorted(titles) if (child := layout.find_child(path, title)) and child.is_dir()]
+    if not children or _benchmark_members(path) or (candidates[0].detect(path) if name else _detect(path)):
         return path
-    if len(found) > 1:
-        shown = ", ".join(str(folder) for folder in found)
-        raise Mistake(f"'{path}' holds several datasets.", allowed=shown, fix="name the ones that are meant")
-    return found[0]
+    if len(children) > 1:
+        shown = ", ".join(str(child) for child in children)
+        raise UserError(f"'{path}' holds several datasets.", allowed=shown, fix="give the paths of those to read")
+    return children[0]
 
 
-def _benchmark(path: Path) -> list[str]:
-    """The datasets that the benchmark's root holds; empty where `path` is no such root."""
-    from mitotype.datasets import layout
-
-    if not path.is_dir() or layout.child(path, "amibr_train_split.csv") is None:
+def _benchmark_members(path: Path) -> list[str]:
+    """Return the datasets that the benchmark's root holds; empty for any other folder."""
+    if layout.find_child(path, "amibr_train_split.csv") is None:
         return []
-    titles = {name: layout.child(path, datasets.get(name).title) for name in BENCHMARK}
-    return [name for name, folder in titles.items() if folder and len(layout.class_folders(folder)) == 2]
+    folders = {name: layout.find_child(path, datasets.get(name).title) for name in BENCHMARK}
+    return [name for name, folder in folders.items() if folder and len(layout.class_folders(folder)) == 2]
 
 
 def _read(name: str, path: Path, part: str, mpp_um: float | None) -> Cohort:
     dataset = datasets.get(name)
     cohort = dataset.read(path, part, mpp_um)
-    whole = [str(Path(picture).absolute()) if picture else "" for picture in cohort.rows["path"]]
+    absolute = [str(Path(image).absolute()) if image else "" for image in cohort.rows["path"]]
     notes = cohort.notes
     if part == "train" and dataset.test_only:
-        notes = (*notes, f"{name}: published as a test set; what is trained on it cannot be tested on it")
-    return Cohort(cohort.name, cohort.rows.assign(path=whole), notes)
+        notes = (*notes, f"{name}: published as a test set; a model trained on it cannot be tested on it")
+    return Cohort(cohort.name, cohort.rows.assign(path=absolute), notes)

@@ -1,127 +1,120 @@
-"""What lies in a dataset's folder: pictures, class folders and csv files, found whatever the case of their names."""
+"""Files in a dataset's folder: images, class folders and csv files, found regardless of the case of their names."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from mitotype.core.mistakes import Collector, Mistake
-from mitotype.core.pictures import SUFFIXES
-from mitotype.core.words import ATYPICAL, NORMAL
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.images import SUFFIXES
+from mitotype.core.schema import ATYPICAL, NORMAL
 
 CLASS_FOLDERS = {"atypical": ATYPICAL, "normal": NORMAL}
-WORDS = {
+LABELS = {
     "atypical": ATYPICAL, "amf": ATYPICAL, "1": ATYPICAL, "true": ATYPICAL,
     "normal": NORMAL, "nmf": NORMAL, "mf": NORMAL, "0": NORMAL, "false": NORMAL,
 }  # fmt: skip
 MAX_CSV_BYTES = 512 * 2**20
 
 
-def hidden(name: str) -> bool:
-    """.DS_Store, ._1.png and __MACOSX are no part of a dataset, though public copies carry them."""
+def is_hidden(name: str) -> bool:
+    """Return whether a name is that of a file such as .DS_Store, ._1.png or __MACOSX, which public copies contain."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
-def child(folder: Path, name: str) -> Path | None:
-    """The entry of `folder` called `name` whatever its case; the exact spelling wins."""
+def find_child(folder: Path, name: str) -> Path | None:
+    """Return the entry of `folder` called `name` regardless of case; the exact spelling takes precedence."""
     if not folder.is_dir():
         return None
     entries = sorted(entry.name for entry in folder.iterdir() if entry.name.casefold() == name.casefold())
     return folder / (name if name in entries else entries[0]) if entries else None
 
 
-def first(places: Sequence[Path], name: str) -> Path | None:
-    """The first file called `name`, whatever its case, in the given folders."""
-    for place in places:
-        found = child(place, name)
-        if found is not None and found.is_file():
-            return found
-    return None
+def find_file(folders: Sequence[Path], name: str) -> Path | None:
+    """Return the first file called `name`, regardless of case, directly in the given folders."""
+    children = (find_child(folder, name) for folder in folders)
+    return next((child for child in children if child is not None and child.is_file()), None)
 
 
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """Every picture under `folder`, sorted, hidden files and folders left out. Links to folders are not followed."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not hidden(name))
+def iter_images(folder: Path) -> Iterator[Path]:
+    """Yield every image under `folder` in sorted order, without hidden files and folders; links to folders are not followed."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
-            if not hidden(name) and name.lower().endswith(SUFFIXES):
-                yield Path(place) / name
+            if not is_hidden(name) and name.lower().endswith(SUFFIXES):
+                yield Path(parent) / name
 
 
 def class_folders(folder: Path) -> dict[int, Path]:
-    """The folders Atypical and Normal inside `folder`, by label; either may be absent."""
-    found = {}
-    for name, label in CLASS_FOLDERS.items():
-        place = child(folder, name)
-        if place is not None and place.is_dir():
-            found[label] = place
-    return found
+    """Return the folders Atypical and Normal inside `folder` by label; either may be absent."""
+    children = {label: find_child(folder, name) for name, label in CLASS_FOLDERS.items()}
+    return {label: child for label, child in children.items() if child is not None and child.is_dir()}
 
 
-def by_stem(folder: Path, title: str) -> dict[str, tuple[Path, int]]:
-    """{file name without ending: (path, label)} of the pictures in Atypical/ and Normal/.
+def images_by_stem(folder: Path, title: str) -> dict[str, tuple[Path, float]]:
+    """Return {file stem: (path, label)} of the images in Atypical/ and Normal/.
 
-    Raises a Mistake where a folder is absent or a name stands twice.
+    Raises a UserError for an absent folder and for a stem that occurs twice.
     """
     classes = class_folders(folder)
     if len(classes) < len(CLASS_FOLDERS):
-        lacking = [name.capitalize() for name, label in CLASS_FOLDERS.items() if label not in classes]
-        raise Mistake(
-            f"'{folder}' holds no folder {' and no folder '.join(lacking)}; {title} has Atypical and Normal.",
+        absent = [name.capitalize() for name, label in CLASS_FOLDERS.items() if label not in classes]
+        raise UserError(
+            f"'{folder}' has no folder {' and no folder '.join(absent)}; {title} has Atypical and Normal.",
             fix="give the folder that holds both, or fetch the dataset again: mitotype fetch --help",
         )
-    found: dict[str, tuple[Path, int]] = {}
-    trouble = Collector()
-    for label, place in classes.items():
-        for path in pictures_in(place):
-            if path.stem in found:
-                other = found[path.stem][0]
-                trouble.add(Mistake(f"'{path}' and '{other}' are one patch by name.", fix="remove the wrong one"))
-            found[path.stem] = (path, label)
-    trouble.settle()
-    return found
+    return index_by_stem((path, float(label)) for label, child in classes.items() for path in iter_images(child))
 
 
-def read_csv(path: Path, needed: Sequence[str], *, what: str) -> pd.DataFrame:
-    """A csv as text, blanks stripped, empty cells "". Windows line ends and a byte order mark are taken as they come.
+def index_by_stem(images: Iterable[tuple[Path, float]]) -> dict[str, tuple[Path, float]]:
+    """Return {file stem: (path, label)}. Raises a UserError for stems that occur twice."""
+    by_stem: dict[str, tuple[Path, float]] = {}
+    errors = ErrorCollector()
+    for path, label in images:
+        if path.stem in by_stem:
+            message = f"'{path}' and '{by_stem[path.stem][0]}' have the same patch name."
+            errors.add(UserError(message, fix="remove the wrong file"))
+        by_stem[path.stem] = (path, label)
+    errors.raise_if_any()
+    return by_stem
 
-    Raises a Mistake: absent, not UTF-8, no csv, or without the columns `needed` (saved with semicolons is told as such).
+
+def read_csv(path: Path, required: Sequence[str], *, what: str) -> pd.DataFrame:
+    """Return a csv as text, with blanks stripped and empty cells "". Windows line ends and a byte order mark are accepted.
+
+    Raises a UserError for a file that is absent, too large, not UTF-8, no csv, or lacks a column of `required`.
     """
-    import pandas as pd
-
     if not path.is_file():
-        raise Mistake(f"There is no {what} at '{path}'.")
+        raise UserError(f"There is no {what} at '{path}'.")
     if path.stat().st_size > MAX_CSV_BYTES:
-        raise Mistake(f"The {what} '{path}' has {path.stat().st_size} bytes; at most {MAX_CSV_BYTES} are read.")
+        raise UserError(f"The {what} '{path}' has {path.stat().st_size} bytes.", allowed=f"at most {MAX_CSV_BYTES}")
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
     except (ValueError, OSError) as error:  # pandas' own errors and UnicodeDecodeError are ValueErrors
-        raise Mistake(
+        raise UserError(
             f"The {what} '{path}' cannot be read: {str(error).splitlines()[0]}.",
             fix="save it again as UTF-8 csv, separated by commas, with one header line",
         ) from error
     rows.columns = [str(column).strip() for column in rows.columns]
-    missing = [column for column in needed if column not in rows.columns]
+    missing = [column for column in required if column not in rows.columns]
     if missing:
-        found = ", ".join(rows.columns)
+        present = ", ".join(rows.columns)
         near = [match for column in missing for match in difflib.get_close_matches(column, list(rows.columns), n=1)]
-        semicolons = len(rows.columns) == 1 and ";" in found
-        raise Mistake(
-            f"The {what} '{path}' lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {found[:200]}.",
+        has_semicolons = len(rows.columns) == 1 and ";" in present
+        raise UserError(
+            f"The {what} '{path}' lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {present[:200]}.",
             nearest=", ".join(near) or None,
-            fix="save it with commas instead of semicolons" if semicolons else "add the column, or mend its name",
+            fix="save it with commas instead of semicolons" if has_semicolons else "add the column, or fix its name",
         )
     return rows.fillna("").apply(lambda column: column.str.strip())
 
 
-def header(path: Path) -> tuple[str, ...]:
-    """The column names of a csv, without reading on; empty where it is none."""
+def csv_header(path: Path) -> tuple[str, ...]:
+    """Return the column names of a csv without reading its rows; empty for a file that is no text."""
     try:
         with path.open(encoding="utf-8-sig", errors="strict") as file:
             return tuple(cell.strip().strip('"') for cell in file.readline(10_000).split(","))
@@ -129,31 +122,38 @@ def header(path: Path) -> tuple[str, ...]:
         return ()
 
 
-def csv_with(folder: Path, columns: Sequence[str]) -> Path | None:
-    """The first csv directly in `folder` (or `folder` itself, when it is a csv) whose header has all `columns`."""
-    if folder.is_file():
-        files = [folder] if folder.suffix.lower() == ".csv" else []
-    elif folder.is_dir():
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() == ".csv" and not hidden(f.name))
-    else:
-        files = []
-    return next((file for file in files if set(columns) <= set(header(file))), None)
+def find_csv(path: Path, columns: Sequence[str]) -> Path | None:
+    """Return the first csv directly in the folder `path`, or `path` itself, whose header has all `columns`."""
+    candidates = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
+    candidates = [
+        file for file in candidates if file.suffix.lower() == ".csv" and (file == path or not is_hidden(file.name))
+    ]
+    return next((file for file in candidates if set(columns) <= set(csv_header(file))), None)
 
 
-def labels_of(words: Sequence[str], where: str) -> list[float]:
-    """Labels of words (atypical, AMF, 1 · normal, NMF, 0, in any case; "" is nan); unknown ones are told together."""
+def index_rows(rows: pd.DataFrame, stem: pd.Series, csv: Path) -> pd.DataFrame:
+    """Return `rows` indexed by file stem. Raises a UserError for a stem with two rows."""
+    rows = rows.set_axis(pd.Index(stem), axis=0)
+    if rows.index.has_duplicates:
+        repeated = rows.index[rows.index.duplicated()][0]
+        raise UserError(f"'{csv}' has two rows for '{repeated}'.", fix="restore the published csv")
+    return rows
+
+
+def parse_labels(cells: Sequence[str], source: str) -> list[float]:
+    """Return labels from cells of a csv (see LABELS, in any case); "" becomes nan. Raises a UserError for other cells."""
     labels: list[float] = []
-    strange: dict[str, int] = {}
-    for line, word in enumerate(words, start=2):
-        key = word.casefold().removesuffix(".0")
-        if word and key not in WORDS:
-            strange.setdefault(word[:40], line)
-        labels.append(float(WORDS[key]) if key in WORDS else float("nan"))
-    if strange:
-        told = ", ".join(f"'{word}' (line {line})" for word, line in list(strange.items())[:5])
-        raise Mistake(
-            f"{where} has labels that are not known here: {told}.",
-            allowed="atypical, AMF or 1; normal, NMF or 0; empty where nobody has labelled",
-            fix="mend those cells",
+    invalid: dict[str, int] = {}
+    for line, cell in enumerate(cells, start=2):
+        key = cell.casefold().removesuffix(".0")
+        if cell and key not in LABELS:
+            invalid.setdefault(cell[:40], line)
+        labels.append(float(LABELS.get(key, float("nan"))))
+    if invalid:
+        shown = ", ".join(f"'{cell}' (line {line})" for cell, line in list(invalid.items())[:5])
+        raise UserError(
+            f"{source} has unknown labels: {shown}.",
+            allowed="atypical, AMF or 1; normal, NMF or 0; empty for an unlabelled patch",
+            fix="fix those cells",
         )
     return labels

@@ -1,173 +1,147 @@
-"""Splits: patch → fold, grouped by case, stratified by label, stored in a file and read back with every check."""
+"""Splits: patch → fold, grouped by case, stratified by label, stored as csv and checked when read."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
 from mitotype.core import files
-from mitotype.core.mistakes import Collector, Mistake, unknown
-from mitotype.core.seeds import numpy_generator
-from mitotype.core.words import ATYPICAL, CLASS_NAMES, NORMAL, Cohort
-from mitotype.datasets import known, layout
-from mitotype.datasets.overlaps import Overlap, hold_out, known_overlaps, overlap
+from mitotype.core.case_folds import stratified_case_folds
+from mitotype.core.errors import ErrorCollector, UserError, unknown_name
+from mitotype.core.schema import ATYPICAL, CLASS_NAMES, NORMAL, Cohort
+from mitotype.datasets import fingerprints, layout
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = [
-    "STORED", "Overlap", "check", "digest", "grouped_folds", "hold_out", "known_overlaps", "leave_one_out", "once_each",
-    "overlap", "read_split", "stored", "write_split",
-]  # fmt: skip
-
-STORED = {"study": "fold_study", "fixed": "fold_fixed"}  # the study's folds by scikit-learn ≤ 1.7, and by ≥ 1.8
+PUBLISHED = {"study": "fold_study", "fixed": "fold_fixed"}  # the study's folds by scikit-learn ≤ 1.7, and by ≥ 1.8
 
 
 def grouped_folds(cohort: Cohort, folds: int, seed: int) -> pd.Series:
-    """Fold 1 … `folds` per patch_id: cases stay whole, folds hold like shares of each class.
+    """Return fold 1 … `folds` per patch_id: grouped by case, stratified by label (see `stratified_case_folds`).
 
-    Cases are shuffled by `seed`, ordered by how unevenly they hold the classes, and each goes to the fold where the spread
-    over folds of the share of each class (its standard deviation, averaged over classes) becomes least; equal spreads go
-    to the fold with fewest patches. This is the rule of scikit-learn's StratifiedGroupKFold, written out because its
-    shuffle differs between versions. Unlabelled patches are a class of their own.
-
-    Raises a Mistake: fewer cases than folds, or a fold without an atypical or a normal patch.
+    Unlabelled patches are a class of their own. Raises a UserError for fewer cases than folds, and for a fold without an
+    atypical or a normal patch.
     """
-    import numpy as np
-    import pandas as pd
-
     if folds < 2:
-        raise Mistake(f"{folds} folds are no split.", allowed="2 or more")
+        raise UserError(f"{folds} folds are no split.", allowed="2 or more")
     rows = cohort.rows
-    classes = rows["label"].fillna(-1.0)
-    per_case = pd.crosstab(rows["case_id"], classes)  # sorted by case: independent of the order of the rows
-    if len(per_case) < folds:
-        raise Mistake(f"'{cohort.name}' has {len(per_case)} cases, too few for {folds} folds.", fix="use fewer folds")
-    counts = per_case.to_numpy(dtype=float)
-    shuffled = numpy_generator(seed, "grouped_folds", folds).permutation(len(counts))
-    order = shuffled[np.argsort(-counts[shuffled].std(axis=1), kind="stable")]
-    totals, held = counts.sum(axis=0), np.zeros((folds, counts.shape[1]))
-    fold_of = np.zeros(len(counts), dtype=int)
-    for case in order:
-        spreads = []
-        for fold in range(folds):
-            held[fold] += counts[case]
-            spreads.append((round(float((held / totals).std(axis=0).mean()), 12), held[fold].sum(), fold))
-            held[fold] -= counts[case]
-        fold_of[case] = min(spreads)[2]
-        held[fold_of[case]] += counts[case]
-    by_case = pd.Series(fold_of + 1, index=per_case.index)
-    return check(cohort, pd.Series(by_case.loc[rows["case_id"]].to_numpy(), index=list(rows["patch_id"]), name="fold"))
+    cases = rows["case_id"].nunique()
+    if cases < folds:
+        raise UserError(f"'{cohort.name}' has {cases} cases, too few for {folds} folds.", fix="use fewer folds")
+    label = rows["label"].fillna(-1.0).to_numpy()
+    return _fold_series(cohort, stratified_case_folds(rows["case_id"].to_numpy(), label, folds=folds, seed=seed) + 1)
 
 
-def stored(cohort: Cohort, which: str = "study") -> pd.Series:
-    """The published study's five folds of AMi-Br's training patches, by patch_id: "study" or "fixed" (see STORED)."""
-    import pandas as pd
-
-    if which not in STORED:
-        raise unknown("stored split", which, STORED, "mitotype train --help")
-    folds = known.table("amibr")[STORED[which]].dropna().astype(int)
+def published_folds(cohort: Cohort, variant: str = "study") -> pd.Series:
+    """Return the published study's five folds of AMi-Br's training patches by patch_id; variants are in PUBLISHED."""
+    if variant not in PUBLISHED:
+        raise unknown_name("published split", variant, PUBLISHED, "mitotype train --help")
+    folds = fingerprints.table("amibr")[PUBLISHED[variant]].dropna().astype(int)
     folds.index = pd.Index("amibr/" + folds.index)
-    outside = cohort.rows["patch_id"][~cohort.rows["patch_id"].isin(folds.index)]
+    ids = cohort.rows["patch_id"]
+    outside = ids[~ids.isin(folds.index)]
     if len(outside):
-        raise Mistake(
+        raise UserError(
             f"The study's folds are of AMi-Br's training patches; '{outside.iloc[0]}' and {len(outside) - 1} more are not.",
-            fix="leave --folds stored out to draw grouped folds",
+            fix="use grouped folds: --set folds=5",
         )
-    return check(cohort, pd.Series(folds.loc[cohort.rows["patch_id"]], name="fold"))
+    return _fold_series(cohort, folds.loc[ids])
 
 
-def leave_one_out(cohort: Cohort, column: str = "domain") -> pd.Series:
-    """One fold per value of `column`, numbered in the order of its sorted values, by patch_id.
+def leave_one_group_out(cohort: Cohort, column: str = "domain") -> pd.Series:
+    """Return one fold per value of `column`, numbered in the order of the sorted values, by patch_id.
 
-    Raises a Mistake: fewer than two values, patches without one, a case with two (M001), a fold of one class.
+    Raises a UserError for fewer than two values, patches without a value, a case with two (M001), and a fold of one class.
     """
-    import pandas as pd
-
     values = cohort.rows[column]
     empty = int((values == "").sum())
     names = sorted(set(values))
     if empty or len(names) < 2:
-        found = f"{empty} patches have none" if empty else f"there is one: '{names[0] if names else ''}'"
-        raise Mistake(f"'{cohort.name}' cannot leave one {column} out: {found}.", fix="use grouped folds")
-    number = {name: fold for fold, name in enumerate(names, start=1)}
-    return check(cohort, pd.Series(values.map(number).to_numpy(), index=list(cohort.rows["patch_id"]), name="fold"))
+        reason = f"{empty} patches have none" if empty else f"all have '{names[0] if names else ''}'"
+        raise UserError(
+            f"'{cohort.name}' cannot leave one {column} out: {reason}.", fix="use grouped folds: --set folds=5"
+        )
+    return _fold_series(cohort, values.map({name: fold for fold, name in enumerate(names, start=1)}))
 
 
-def check(cohort: Cohort, folds: pd.Series) -> pd.Series:
-    """`folds` unchanged, or a Mistake: a case in two folds (M001), or a fold that lacks a class."""
-    trouble = Collector()
+def _fold_series(cohort: Cohort, fold: ArrayLike) -> pd.Series:
+    return check_folds(cohort, pd.Series(np.asarray(fold), index=list(cohort.rows["patch_id"]), name="fold"))
+
+
+def check_folds(cohort: Cohort, folds: pd.Series) -> pd.Series:
+    """Return `folds` unchanged. Raises a UserError for a case in two folds (M001) and for a fold that lacks a class."""
+    errors = ErrorCollector()
     rows = cohort.rows.set_index("patch_id")
     fold = folds.reindex(rows.index)
     per_case = fold.groupby(rows["case_id"].to_numpy()).nunique()
     for case in per_case.index[per_case > 1][:10]:
-        where = ", ".join(str(f) for f in sorted(set(fold[(rows["case_id"] == case).to_numpy()])))
-        trouble.add(Mistake(f"The case '{case}' is in the folds {where}.", fix="keep each case in one", code="M001"))
+        numbers = ", ".join(str(f) for f in sorted(set(fold[(rows["case_id"] == case).to_numpy()])))
+        errors.add(
+            UserError(f"The case '{case}' is in the folds {numbers}.", fix="put each case in one fold", code="M001")
+        )
     for number, label in rows["label"].groupby(fold.to_numpy()):
-        for wanted in (NORMAL, ATYPICAL):
-            if not (label == wanted).any():
-                what = f"Fold {number} has no {CLASS_NAMES[wanted]} patch ({len(label)} patches)."
-                trouble.add(Mistake(what, fix="use fewer folds, or more cases"))
-    trouble.settle()
+        for value in (NORMAL, ATYPICAL):
+            if not (label == value).any():
+                message = f"Fold {number} has no {CLASS_NAMES[value]} patch ({len(label)} patches)."
+                errors.add(UserError(message, fix="use fewer folds, or more cases"))
+    errors.raise_if_any()
     return folds
 
 
 def write_split(path: Path, cohort: Cohort, folds: pd.Series) -> str:
-    """Write patch_id, case_id, fold as csv and return the split's digest."""
+    """Write patch_id, case_id, fold as csv and return the digest of the split."""
     rows = cohort.rows[["patch_id", "case_id"]].copy()
-    rows["fold"] = check(cohort, folds).loc[rows["patch_id"]].to_numpy()
+    rows["fold"] = check_folds(cohort, folds).loc[rows["patch_id"]].to_numpy()
     files.write_table(path, rows)
     return digest(folds)
 
 
 def read_split(path: Path, cohort: Cohort, *, expected: str | None = None) -> pd.Series:
-    """The folds of a split's csv (columns patch_id, fold) for the patches of `cohort`, in its order.
+    """Return the folds in a csv (columns patch_id, fold) for the patches of `cohort`, in its order.
 
-    Raises a Mistake: a missing column, a patch without a fold, twice or unknown, a fold that is no whole number from 1, a
-    case in two folds (M001), a fold of one class, or a digest other than `expected`.
+    Raises a UserError for a missing column; a patch that is absent, repeated or unknown; a fold that is not an integer from
+    1; a case in two folds (M001); a fold of one class; a digest other than `expected`.
     """
-    import pandas as pd
-
-    said = layout.read_csv(path, ("patch_id", "fold"), what="split")
-    ids = said["patch_id"].str.removeprefix("'")  # written so where the name began like a formula
+    rows = layout.read_csv(path, ("patch_id", "fold"), what="split")
+    ids = rows["patch_id"].str.removeprefix("'")  # a name that starts like a formula is written with an apostrophe
     if ids.duplicated().any():
-        raise Mistake(f"The split '{path}' has two rows for '{ids[ids.duplicated()].iloc[0]}'.", fix="keep one")
-    wrong = said["fold"][~said["fold"].str.fullmatch(r"0*[1-9]\d{0,5}")]
-    if len(wrong):
-        line = int(wrong.index[0]) + 2
-        raise Mistake(f"The split '{path}' has the fold '{wrong.iloc[0][:20]}' (line {line}).", allowed="1, 2, 3 …")
-    folds = pd.Series(said["fold"].astype(int).to_numpy(), index=list(ids), name="fold")
-    wanted = cohort.rows["patch_id"]
-    lacking, strange = wanted[~wanted.isin(folds.index)], ids[~ids.isin(set(wanted))]
-    if len(lacking) or len(strange):
-        patch, count = (lacking.iloc[0], len(lacking)) if len(lacking) else (strange.iloc[0], len(strange))
-        told = "has no fold for" if len(lacking) else f"names patches that '{cohort.name}' does not have:"
-        raise Mistake(
-            f"The split '{path}' {told} '{patch}' ({count} such patches).",
-            fix="read the data that it was made of, or make a new split",
+        raise UserError(f"The split '{path}' has two rows for '{ids[ids.duplicated()].iloc[0]}'.", fix="remove one")
+    invalid = rows["fold"][~rows["fold"].str.fullmatch(r"0*[1-9]\d{0,5}")]
+    if len(invalid):
+        line = int(invalid.index[0]) + 2
+        raise UserError(f"The split '{path}' has the fold '{invalid.iloc[0][:20]}' (line {line}).", allowed="1, 2, 3 …")
+    folds = pd.Series(rows["fold"].astype(int).to_numpy(), index=list(ids), name="fold")
+    required = cohort.rows["patch_id"]
+    absent, unknown = required[~required.isin(folds.index)], ids[~ids.isin(set(required))]
+    if len(absent) or len(unknown):
+        patches = absent if len(absent) else unknown
+        problem = "has no fold for" if len(absent) else f"has patches that '{cohort.name}' does not have:"
+        raise UserError(
+            f"The split '{path}' {problem} '{patches.iloc[0]}' ({len(patches)} such patches).",
+            fix="read the data that it was made from, or make a new split",
         )
-    folds = check(cohort, folds.loc[wanted])
+    folds = check_folds(cohort, folds.loc[required])
     if expected is not None and digest(folds) != expected:
-        raise Mistake(f"The split '{path}' is not the one that was used before.", fix="restore it, or begin a new run")
+        raise UserError(f"The split '{path}' is not the one of the run.", fix="restore it, or start a new run")
     return folds
 
 
 def digest(folds: pd.Series) -> str:
-    """Hex digest of who is in which fold, whatever the order of the rows."""
+    """Return a hex digest of the fold of every patch, independent of the order of the rows."""
     return files.digest_of(*sorted(f"{patch}\x1f{int(fold)}" for patch, fold in folds.items()))
 
 
-def once_each(cohort: Cohort) -> Cohort:
-    """The cohort without second rows of one figure: the same case and the same centre (MIDOG 2025 joined with AMi-Br).
+def drop_repeated_figures(cohort: Cohort) -> Cohort:
+    """Return the cohort without further rows of a figure, which has the same case and centre (MIDOG 2025 joined with AMi-Br).
 
-    The first row stays; what was dropped is noted.
+    The first row is used; how many were dropped is noted.
     """
     rows = cohort.rows
     if "x_px" not in rows or "y_px" not in rows:
         return cohort
-    again = rows.duplicated(["case_id", "x_px", "y_px"]) & rows["x_px"].notna() & rows["y_px"].notna()
-    if not again.any():
+    repeated = rows.duplicated(["case_id", "x_px", "y_px"]) & rows["x_px"].notna() & rows["y_px"].notna()
+    if not repeated.any():
         return cohort
-    note = f"{cohort.name}: {int(again.sum())} patches show a figure that is there already and were left out"
-    kept = cohort.take(~again)
-    return Cohort(kept.name, kept.rows, (*kept.notes, note))
+    note = f"{cohort.name}: {int(repeated.sum())} patches repeat a figure of the cohort and were dropped"
+    return Cohort(cohort.name, rows[~repeated].reset_index(drop=True), (*cohort.notes, note))

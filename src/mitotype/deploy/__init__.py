@@ -1,1 +1,1 @@
-"""From a run to what people use: a bundle on disk, and the classifier that opens it."""
+"""From a run to what people use: a bundle on disk, and the predictor that opens it."""

@@ -1,167 +1,166 @@
-"""Card: what a person should read before using a bundle, written from the files of its run."""
+"""Card: what a person should read before using a bundle, as Markdown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-from mitotype.core.words import NOTICE_LONG
+from mitotype.core import number_format, records, text_tables
+from mitotype.core.run_layout import (
+    BundleRecord,
+    DecisionRecord,
+    EntryRecord,
+    EvaluationRecord,
+    IntervalRecord,
+    OodRecord,
+    RunRecord,
+    VariantRecord,
+)
+from mitotype.core.schema import NOTICE_LONG
 
-LIMITS = """- It expects one mitotic figure in the middle of the picture. It finds no mitoses, and it does not tell a mitosis from a
-  look-alike; the flag *unlike the training figures* catches windows beside a figure and blank tissue, not apoptosis.
+METRICS = {
+    "balanced_accuracy": "balanced accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC",
+    "auprc": "AUPRC", "brier": "Brier score", "ece": "ECE",
+}  # fmt: skip
+DOMAIN_METRICS = dict(list(METRICS.items())[:4])
+# What is compared with published single models, and what a bundle gives as it is: the first variant that an entry has.
+SINGLE_MODEL = ("single_all_files", "single", "half", "decided")
+AS_SHIPPED = ("all_files", "decided")
+
+LIMITS = """- It expects one mitotic figure in the middle of the image. It does not detect mitoses, and it does not separate mitoses from
+  look-alikes; the flag *out of distribution* catches windows beside a figure and blank tissue, not apoptosis.
 - Trained on the species, tumours and scanners of the table above. Elsewhere sensitivity and specificity shift even where
-  the ranking holds; check the threshold on figures of your own before you count.
+  the ranking holds; check the threshold on your own figures before you count.
 - The labels are opinions: on AMi-Br three experts agree with Fleiss κ .58, and half of the atypical figures are two votes
   to one. The probability is calibrated to the majority of three experts.
 - Blurred figures, prometaphase clumps and figures cut by the border of the slide are the common errors."""
 
 
-def written(
-    name: str, told: Mapping[str, Any], decide: Mapping[str, Any], unlike: Mapping[str, Any] | None, notes: str
-) -> str:
-    """The card as Markdown. `told` holds `run`, `test` and `out_of_fold` (evaluations or None), `openings`, `members`."""
-    parts = [
-        f"# {name}",
-        *_first_lines(told["test"]),
-        f"> {NOTICE_LONG}",
-        "## Test sets",
-        _table(told["test"]) if told["test"] else "No test set has been scored.",
-        "Intervals are 95 % bootstraps over cases. AtNorM-Br names no slides; its cases are segments by colour.",
-        "## Per domain",
-        _domains(told["test"]) if told["test"] else "None.",
-        "## Out of fold, on the training patches",
-        _table(told["out_of_fold"]) if told["out_of_fold"] else "Not evaluated.",
-        "## Decision",
-        _decision(decide),
-        "## The flag *unlike the training figures*",
-        _unlike(unlike),
-        "## Training data",
-        _data(told["run"]),
-        *(
-            ["## Licences of the weights", "\n".join(f"- {line}" for line in told["licences"])]
-            if told["licences"]
-            else []
-        ),
-        *(["## How choices were made", notes.strip()] if notes.strip() else []),
-        "## Recipe",
-        "```json\n" + json.dumps(told["run"]["recipe"], indent=1, ensure_ascii=False) + "\n```",
-        "## Openings of test sets",
-        "\n".join(
-            f"- {line['date']}: {line['dataset']}, {line['patches']} patches, digest {line['digest']}"
-            for line in told["openings"]
-        )
-        or "None.",
-        "## Limits",
-        LIMITS,
-        "## Machine and versions",
-        _machine(told["run"], told["members"]),
-    ]
+def render_card(record: BundleRecord, notes: str = "") -> str:
+    """Return the card of a bundle. `notes` is Markdown for the section on how choices were made."""
+    sections = {
+        "Test sets": _metrics_table(record.test) if record.test else "No test set has been scored.",
+        "Per domain": _domain_table(record.test) if record.test else "None.",
+        "Out of fold, on the training patches": _metrics_table(record.out_of_fold) if record.out_of_fold else "Not evaluated.",
+        "Decision": _decision(record.decision),
+        "Out-of-distribution flag": _ood(record.ood),
+        "Training data": _data(record.run) if record.run else "",
+        "Licenses of the weights": _bullets(record.licenses.lines),
+        "How choices were made": notes.strip(),
+        "Recipe": _recipe(record.run) if record.run else "",
+        "Openings of test sets": _bullets(record.openings) or "None.",
+        "Limits": LIMITS,
+        "Machine and versions": _machine(record.run, record.member_digests) if record.run else "",
+    }  # fmt: skip
+    intervals = (
+        "Intervals are 95 % bootstraps over cases. AtNorM-Br has no slide names; its cases are clusters by colour."
+    )
+    sections["Test sets"] += f"\n\n{intervals}"
+    parts = [f"# {record.name}", *_headlines(record.test), f"> {NOTICE_LONG}"]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 
 
-def _first_lines(test: Mapping[str, Any] | None) -> Iterator[str]:
-    """Like for like with the published benchmark, then as shipped."""
+def _headlines(test: EvaluationRecord | None) -> Iterator[str]:
+    """Yield the numbers of a single member, to compare with the published benchmark, and those of the bundle."""
     if not test:
         yield "No test set has been scored with this bundle."
         return
     single, shipped = [], []
-    for entry in test["entries"]:
-        one = (
-            _variant(entry, "single_all_files")
-            or _variant(entry, "single")
-            or _variant(entry, "half")
-            or _variant(entry, "decided")
-        )
-        best = entry.get("published")
-        against = f" (published best {best['balanced_accuracy']:.4f})" if best else ""
-        single.append(f"{entry['dataset']} {_short(one, 'balanced_accuracy')}{against}")
-        every = _variant(entry, "all_files") or _variant(entry, "decided")
-        shipped.append(f"{entry['dataset']} {_short(every, 'balanced_accuracy')} (AUROC {_short(every, 'auroc')})")
+    for entry in test.entries:
+        best = f" (published best {entry.published.balanced_accuracy:.4f})" if entry.published else ""
+        single.append(f"{entry.dataset} {_value(entry.variant(*SINGLE_MODEL), 'balanced_accuracy')}{best}")
+        variant = entry.variant(*AS_SHIPPED)
+        shipped.append(f"{entry.dataset} {_value(variant, 'balanced_accuracy')} (AUROC {_value(variant, 'auroc')})")
     yield (
         "Single member, threshold 0.5, one view, like for like with the benchmark, balanced accuracy: "
-        + ", ".join(single)
-        + "."
+        f"{', '.join(single)}."
     )
-    yield "As shipped, balanced accuracy: " + ", ".join(shipped) + "."
+    yield f"As shipped, balanced accuracy: {', '.join(shipped)}."
 
 
-def _variant(entry: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    return next((variant for variant in entry["variants"] if variant["key"] == key), None)
-
-
-def _short(variant: Mapping[str, Any] | None, metric: str) -> str:
-    value = variant["metrics"][metric]["value"] if variant else None
+def _value(variant: VariantRecord | None, metric: str) -> str:
+    value = variant.metrics[metric].value if variant else None
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def _number(interval: Mapping[str, Any]) -> str:
-    if interval["value"] is None:
-        return f"undefined ({interval['reason']})"
-    bounds = "" if interval["low"] is None else f" [{interval['low']:.3f}, {interval['high']:.3f}]"
-    return f"{interval['value']:.3f}{bounds}"
+def _interval(interval: IntervalRecord | None) -> str:
+    if interval is None:
+        return ""
+    if interval.value is None:
+        return f"undefined ({interval.reason})"
+    return number_format.interval(interval.value, interval.low, interval.high)
 
 
-METRICS = ("balanced_accuracy", "sensitivity", "specificity", "auroc", "auprc", "brier", "ece")
-HEADS = ("balanced accuracy", "sensitivity", "specificity", "AUROC", "AUPRC", "Brier score", "ECE")
-
-
-def _table(evaluation: Mapping[str, Any]) -> str:
+def _metrics_table(evaluation: EvaluationRecord) -> str:
     rows = [
-        (f"{entry['name']}, {variant['title']}", f"{variant['patches']} ({variant['atypical']})", str(variant["cases"]),
-         *(_number(variant["metrics"][metric]) if metric in variant["metrics"] else "" for metric in METRICS))
-        for entry in evaluation["entries"] for variant in entry["variants"]
+        (f"{entry.name}, {variant.title}", f"{variant.patches} ({variant.atypical})", variant.cases,
+         *(_interval(variant.metrics.get(metric)) for metric in METRICS))
+        for entry, variant in _variants(evaluation.entries)
     ]  # fmt: skip
-    return _markdown(("set", "patches (atypical)", "cases", *HEADS), rows)
+    return text_tables.markdown(("set", "patches (atypical)", "cases", *METRICS.values()), rows)
 
 
-def _domains(evaluation: Mapping[str, Any]) -> str:
+def _variants(entries: Iterable[EntryRecord]) -> Iterator[tuple[EntryRecord, VariantRecord]]:
+    for entry in entries:
+        for variant in entry.variants:
+            yield entry, variant
+
+
+def _domain_table(evaluation: EvaluationRecord) -> str:
     rows = [
-        (entry["dataset"], group["name"], f"{group['patches']} ({group['atypical']})", str(group["cases"]),
-         *(_number(group["metrics"][metric]) for metric in METRICS[:4]))
-        for entry in evaluation["entries"] for group in entry["domains"]
+        (entry.dataset, group.name, f"{group.patches} ({group.atypical})", group.cases,
+         *(_interval(group.metrics.get(metric)) for metric in DOMAIN_METRICS))
+        for entry in evaluation.entries for group in entry.domains
     ]  # fmt: skip
-    return _markdown(("set", "domain", "patches (atypical)", "cases", *HEADS[:4]), rows)
+    return text_tables.markdown(("set", "domain", "patches (atypical)", "cases", *DOMAIN_METRICS.values()), rows)
 
 
-def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _decision(decide: Mapping[str, Any]) -> str:
-    calibration, threshold, band = decide["calibration"], decide["threshold"], decide["abstention"]
-    fitted = decide["fitted_on"]
+def _decision(decision: DecisionRecord) -> str:
+    calibration, threshold, band = decision.calibration, decision.threshold, decision.abstention
     return (
-        f"Fitted on {fitted['rows']} out-of-fold rows, each a mean of {fitted['members']} members. "
-        f"P(atypical) = σ({calibration['slope']:.4f} · logit {calibration['intercept']:+.4f}). "
-        f"Threshold {threshold['value']:.4f} (rule: {threshold['rule']}). "
-        f"Between {band['low']:.4f} and {band['high']:.4f} the decision is *uncertain* (rule: {band['rule']})."
+        f"Fitted on {decision.fitted_on.rows} out-of-fold rows, each a mean of {decision.fitted_on.members} members. "
+        f"P(atypical) = σ({calibration.slope:.4f} · logit {calibration.intercept:+.4f}). "
+        f"Threshold {threshold.value:.4f} (rule: {threshold.rule}). "
+        f"Between {band.low:.4f} and {band.high:.4f} the decision is *uncertain* (rule: {band.rule})."
     )
 
 
-def _unlike(unlike: Mapping[str, Any] | None) -> str:
-    if not unlike:
+def _ood(ood: OodRecord | None) -> str:
+    if not ood:
         return "Not fitted."
-    told = unlike["out_of_fold"]
+    rates = ood.out_of_fold
     return (
-        f"Out of fold it flags {told['flagged_figures']:.1%} of {told['figures']} real figures and "
-        f"{told['flagged_windows']:.1%} of {told['windows']} windows cut 24 to 32 px beside a figure or of blank tissue."
+        f"Out of fold it flags {_percent(rates.flagged_figures)} of {rates.figures} figures and "
+        f"{_percent(rates.flagged_negatives)} of {rates.negatives} windows cut 24 to 32 px beside a figure or of blank tissue."
     )
 
 
-def _data(run: Mapping[str, Any]) -> str:
-    data = run["data"]
-    held = ", ".join(data["hold_out"]) or "nothing"
-    notes = "".join(f"\n- {note}" for note in run["notes"])
+def _percent(share: float | None) -> str:
+    return "an undefined share" if share is None else f"{share:.1%}"
+
+
+def _data(run: RunRecord) -> str:
+    data = run.data
     return (
-        f"{data['patches']} patches ({data['atypical']} atypical) of {data['cases']} cases; held out: {held}. "
-        f"Digest of the pictures {data['digest'][:16]}, of the split ({run['split']['folds']}) {run['split']['digest'][:16]}.{notes}"
-    )
+        f"{data.patches} patches ({data.atypical} atypical) of {data.cases} cases; held out: "
+        f"{', '.join(data.hold_out) or 'nothing'}. Digest of the images {data.digest[:16]}, of the split ({run.split.folds}) "
+        f"{run.split.digest[:16]}.\n{_bullets(run.notes)}"
+    ).strip()
 
 
-def _machine(run: Mapping[str, Any], members: Mapping[str, str]) -> str:
-    machine, versions = run["machine"], ", ".join(f"{name} {number}" for name, number in run["versions"].items())
-    trained = f"{machine['gpu'] or machine['processor']}, {run['threads']} threads, {run['precision']}"
-    kept = "\n".join(f"- {name}: sha-256 {digest[:16]}" for name, digest in members.items())
-    return f"Trained on {trained}, from {run['started']} to {run.get('finished', '?')}; Python {machine['python']}, {versions}.\n\n{kept}"
+def _recipe(run: RunRecord) -> str:
+    fields = json.dumps(records.to_builtins(run.recipe), indent=1, ensure_ascii=False)
+    return f"```json\n{fields}\n```"
+
+
+def _machine(run: RunRecord, member_digests: dict[str, str]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in run.versions.items())
+    machine = f"{run.machine.gpu or run.machine.processor}, {run.threads} threads, {run.precision}"
+    digests = _bullets(f"{name}: sha-256 {digest[:16]}" for name, digest in member_digests.items())
+    period = f"from {run.started} to {run.finished or '?'}"
+    return f"Trained on {machine}, {period}; Python {run.machine.python}, {versions}.\n\n{digests}"
+
+
+def _bullets(items: Iterable[object]) -> str:
+    return "\n".join(f"- {item}" for item in items)

@@ -1,4 +1,4 @@
-"""Doctor: what works on this machine, each check with what to do where it does not."""
+"""Doctor: checks of this machine, each with its result and, if it fails, with a fix."""
 
 from __future__ import annotations
 
@@ -8,113 +8,100 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mitotype.core.cache import cache_dir
+from mitotype.core.run_layout import read_bundle
+from mitotype.deploy import bundle
+
 LIBRARIES = ("torch", "torchvision", "timm", "peft", "scikit-learn", "scikit-image", "pandas", "pyarrow", "pillow")
-ROOM_GB = 2.0
+MIN_FREE_GB = 2.0
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `must` says that mitotype does not work without it."""
+    """One check. `required` means that mitotype does not work without it."""
 
     name: str
     ok: bool
-    found: str
+    result: str
     fix: str = ""
-    must: bool = False
+    required: bool = False
 
 
-def examine() -> list[Check]:
-    """Every check, in the order in which one would mend things."""
-    return [_python(), *(_library(name) for name in LIBRARIES), _pair(), _gpu(), _processor(), _disk(), *_shipped()]
+def check_machine() -> list[Check]:
+    """Return every check of the machine, in the order in which to fix things."""
+    libraries = [_check_library(name) for name in LIBRARIES]
+    return [_check_python(), *libraries, _check_torchvision(), _gpu(), _cpu(), _check_disk(), *_check_bundles()]
 
 
-def _python() -> Check:
-    return Check(
-        "Python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer", must=True
-    )
-
-
-def _library(name: str) -> Check:
+def run_check(name: str, function: Callable[[], str], fix: str) -> Check:
+    """Return a required check from a function that returns its result; an exception is a failure."""
     try:
-        return Check(name, True, version(name))
-    except PackageNotFoundError:
-        return Check(name, False, "not installed", f"pip install {name}", must=True)
-
-
-def tried(name: str, work: Callable[[], str], fix: str, must: bool) -> Check:
-    """A check that is a piece of work; whatever it raises is what was found."""
-    try:
-        return Check(name, True, work())
+        return Check(name, True, function(), required=True)
     except Exception as error:
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], fix, must)
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], fix, required=True)
 
 
-def _pair() -> Check:
-    def work() -> str:
+def _check_python() -> Check:
+    is_new = sys.version_info >= (3, 11)
+    return Check("Python", is_new, platform.python_version(), "install Python 3.11 or newer", required=True)
+
+
+def _check_library(name: str) -> Check:
+    try:
+        return Check(name, True, version(name), required=True)
+    except PackageNotFoundError:
+        return Check(name, False, "not installed", f"pip install {name}", required=True)
+
+
+def _check_torchvision() -> Check:
+    def load_operators() -> str:
         torch, torchvision = import_module("torch"), import_module("torchvision")
         torchvision.ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
         return "torchvision's operators load"
 
-    return tried(
-        "torch and torchvision fit", work, "install both together: pip install --upgrade torch torchvision", must=True
-    )
+    fix = "install both together: pip install --upgrade torch torchvision"
+    return run_check("torch and torchvision match", load_operators, fix)
 
 
 def _gpu() -> Check:
     import torch
 
     if not torch.cuda.is_available():
-        return Check(
-            "GPU", False, "none is seen by torch", "none is needed to classify; training on two cores is slower"
-        )
+        fix = "classification needs none; training on a CPU is slower"
+        return Check("GPU", False, "none is visible to torch", fix)
     memory_gb = torch.cuda.get_device_properties(0).total_memory / 2**30
     return Check("GPU", True, f"{torch.cuda.get_device_name(0)}, {memory_gb:.0f} GB")
 
 
-def _processor() -> Check:
+def _cpu() -> Check:
     import torch
 
-    return Check(
-        "processor",
-        True,
-        f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}",
-    )
+    threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
+    return Check("CPU", True, f"{os.cpu_count()} cores, torch uses {threads} threads, {capability}")
 
 
-def _disk() -> Check:
-    from mitotype.core.pictures import cache_folder
-
-    place = next(folder for folder in (cache_folder(), *cache_folder().parents) if folder.exists())
-    free_gb = shutil.disk_usage(place).free / 2**30
-    return Check(
-        "disk of the cache",
-        free_gb >= ROOM_GB,
-        f"{free_gb:.1f} GB free at {cache_folder()}",
-        "free some space, or set XDG_CACHE_HOME",
-    )
+def _check_disk() -> Check:
+    folder = next(path for path in (cache_dir(), *cache_dir().parents) if path.exists())
+    free_gb = shutil.disk_usage(folder).free / 2**30
+    fix = "free some space, or set XDG_CACHE_HOME"
+    return Check("disk of the cache", free_gb >= MIN_FREE_GB, f"{free_gb:.1f} GB free at {cache_dir()}", fix)
 
 
-def _shipped() -> list[Check]:
-    from mitotype.deploy import bundle
-
-    def whole(folder: Path) -> Callable[[], str]:
-        return lambda: f"{len(bundle.read(folder)['members'])} members, every digest right"
-
-    found = bundle.shipped()
-    if not found:
-        return [
-            Check(
-                "shipped bundle",
-                False,
-                "none in this package",
-                "install a release, or train one: mitotype train default",
-            )
-        ]
+def _check_bundles() -> list[Check]:
+    bundles = bundle.shipped()
+    if not bundles:
+        fix = "install a release, or train one: mitotype train default"
+        return [Check("shipped bundle", False, "none in this package", fix)]
+    fix = "install mitotype again"
     return [
-        tried(f"shipped bundle '{name}'", whole(folder), "install mitotype again", must=True)
-        for name, folder in found.items()
+        run_check(f"shipped bundle '{name}'", partial(_read_bundle, folder), fix) for name, folder in bundles.items()
     ]
+
+
+def _read_bundle(folder: Path) -> str:
+    return f"{len(read_bundle(folder).members)} members, every digest matches"

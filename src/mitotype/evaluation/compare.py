@@ -1,27 +1,27 @@
-"""Two score tables compared patch by patch: differences with intervals by case, DeLong for AUROC, McNemar for the calls."""
+"""Two score tables compared patch by patch: differences with intervals by case, DeLong for AUROC, McNemar for classes."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, norm, rankdata
 
-from mitotype.core.files import plain
-from mitotype.core.mistakes import Mistake
-from mitotype.evaluation import resample
-from mitotype.evaluation.distinct import distinct
-from mitotype.evaluation.interval import Interval, bounded, intervals
+from mitotype.core import records
+from mitotype.core.errors import UserError
+from mitotype.evaluation.distinct import distinct_images
+from mitotype.evaluation.interval import Interval, intervals, percentile_interval
 from mitotype.evaluation.metrics import METRICS, Number, compute
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mitotype.evaluation.resample import bootstrap_cases, bootstrap_metrics
 
 
 @dataclass(frozen=True)
-class Test:
-    """A p-value with what it was made of, or nan with the reason."""
+class TestResult:
+    """A p-value with the statistic and the numbers behind it, or nan with the reason."""
 
     name: str
     p: float
@@ -30,10 +30,10 @@ class Test:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedSet:
     """One set of patches under `a` and `b`: each alone, the difference b - a, and two tests.
 
-    `only_a` and `only_b` patches were scored by one alone. The tests take patches for independent, as the intervals do not.
+    `only_a` and `only_b` patches have scores of one only. The tests treat patches as independent; the intervals do not.
     """
 
     name: str
@@ -45,120 +45,119 @@ class Compared:
     a: dict[str, Interval]
     b: dict[str, Interval]
     difference: dict[str, Interval]
-    delong: Test
-    mcnemar: Test
+    delong: TestResult
+    mcnemar: TestResult
 
 
 @dataclass(frozen=True)
 class Comparison:
     name_a: str
     name_b: str
-    sets: tuple[Compared, ...]
-    draws: int
+    sets: tuple[ComparedSet, ...]
+    n_boot: int
     seed: int
     level: float = 0.95
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON: nan becomes null, with its reason beside it."""
-        return plain(asdict(self))
+        """Return plain JSON: nan becomes null, with its reason in the same record."""
+        result: dict[str, Any] = msgspec.json.decode(records.encode(self))
+        return result
 
 
 def compare(
-    a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"), *, draws: int = 2000, seed: int = 0
+    a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str] = ("A", "B"), *, n_boot: int = 2000, seed: int = 0
 ) -> Comparison:
-    """Compare two tables of judged rows (`judged(scores, decision)`), one set for each dataset and part they share.
+    """Compare two tables of `decide_rows(scores, decision)`, one set for each dataset and part that both have.
 
-    Only patches that both have scored count, each picture once; how many one alone has is told. Both are judged on the same cases in every
-    draw, so that what is hard for both cancels. Raises a Mistake where they share no labelled patch or disagree on a label.
+    Only patches with both scores count, each image once; the numbers of the others are `only_a` and `only_b`. Both are
+    evaluated on the same cases in every replicate, so that what is hard for both cancels. Raises a UserError if they share no
+    labelled patch or disagree on a label.
     """
     key = ["patch_id", "part"]
     both = a.merge(b[[*key, "probability", "class", "label"]], on=key, suffixes=("", "_b"))
     differ = both[both["label"].notna() & both["label_b"].notna() & (both["label"] != both["label_b"])]
     if len(differ):
-        raise Mistake(
-            f"'{names[0]}' and '{names[1]}' carry different labels for {len(differ)} patches; the first: "
+        raise UserError(
+            f"'{names[0]}' and '{names[1]}' have different labels for {len(differ)} patches; the first: "
             f"'{differ.iloc[0]['patch_id']}'.",
             fix="score both on the same copy of the data",
         )
     both = both[both["label"].notna()]
     if not len(both):
-        raise Mistake(f"'{names[0]}' and '{names[1]}' share no labelled patch.", fix="score both on one dataset")
+        raise UserError(f"'{names[0]}' and '{names[1]}' share no labelled patch.", fix="score both on one dataset")
     sets = []
     for (dataset, part), rows in both.groupby(["dataset", "part"], sort=False):
-        alone = [
+        only_a, only_b = (
             int(((t["dataset"] == dataset) & (t["part"] == part) & t["label"].notna()).sum() - len(rows))
             for t in (a, b)
-        ]
-        once = rows[distinct(rows).keep].reset_index(drop=True)
-        sets.append(_compared(f"{dataset} ({part})", once, alone, draws, seed))
-    return Comparison(*names, tuple(sets), draws, seed)
+        )
+        rows = rows[distinct_images(rows).mask].reset_index(drop=True)
+        sets.append(_compare_set(f"{dataset} ({part})", rows, only_a, only_b, n_boot, seed))
+    return Comparison(*names, tuple(sets), n_boot, seed)
 
 
-def _compared(name: str, rows: pd.DataFrame, alone: list[int], draws: int, seed: int) -> Compared:
+def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot: int, seed: int) -> ComparedSet:
     label = rows["label"].to_numpy(float)
-    given = [
+    (class_a, p_a), (class_b, p_b) = (
         ((rows[f"class{s}"] == "atypical").to_numpy(int), rows[f"probability{s}"].to_numpy(float)) for s in ("", "_b")
-    ]
-    drawn = resample.of_rows(rows, draws=draws, seed=seed)
-    wanted = list(METRICS)
-    single = [intervals(wanted, label, *one, drawn) for one in given]
-    each = [resample.metric_draws(wanted, label, *one, drawn) for one in given]
+    )
+    bootstrap = bootstrap_cases(rows, n_boot=n_boot, seed=seed)
+    metrics = list(METRICS)
+    replicates_a = bootstrap_metrics(metrics, label, class_a, p_a, bootstrap)
+    replicates_b = bootstrap_metrics(metrics, label, class_b, p_b, bootstrap)
     difference = {}
-    for metric in wanted:
-        numbers = [compute(metric, label, *one) for one in given]
-        reason = numbers[0].reason or numbers[1].reason
-        number = Number(numbers[1].value - numbers[0].value, reason)
-        difference[metric] = bounded(number, each[1][metric] - each[0][metric], drawn)
-    return Compared(
+    for metric in metrics:
+        number_a, number_b = compute(metric, label, class_a, p_a), compute(metric, label, class_b, p_b)
+        number = Number(number_b.value - number_a.value, number_a.reason or number_b.reason)
+        difference[metric] = percentile_interval(number, replicates_b[metric] - replicates_a[metric], bootstrap)
+    return ComparedSet(
         name,
         len(rows),
         int(label.sum()),
-        drawn.groups,
-        alone[0],
-        alone[1],
-        single[0],
-        single[1],
+        bootstrap.groups,
+        only_a,
+        only_b,
+        intervals(metrics, label, class_a, p_a, bootstrap),
+        intervals(metrics, label, class_b, p_b, bootstrap),
         difference,
-        delong(label, given[0][1], given[1][1]),
-        mcnemar(label, given[0][0], given[1][0]),
+        delong(label, p_a, p_b),
+        mcnemar(label, class_a, class_b),
     )
 
 
-def delong(label: np.ndarray, score_a: np.ndarray, score_b: np.ndarray) -> Test:
+def delong(label: np.ndarray, score_a: np.ndarray, score_b: np.ndarray) -> TestResult:
     """DeLong's test of two AUROCs on the same patches (DeLong et al. 1988, with the midranks of Sun & Xu 2014).
 
     With V10 the share of normal patches below each atypical one and V01 the share of atypical patches above each normal one,
-    var(AUC_b - AUC_a) = var(V10_b - V10_a) / m + var(V01_b - V01_a) / n; two-sided normal p. Patches are taken for independent:
-    where cases matter, believe the interval.
+    var(AUC_b - AUC_a) = var(V10_b - V10_a) / m + var(V01_b - V01_a) / n; two-sided normal p. Patches are treated as
+    independent: if cases matter, rely on the interval.
     """
-    from scipy.stats import norm, rankdata
-
     label = np.asarray(label)
     m, n = int((label == 1).sum()), int((label == 0).sum())
     if m < 2 or n < 2:
-        return Test("DeLong", math.nan, detail=f"{m} atypical and {n} normal patches: at least two of each are needed")
+        return TestResult(
+            "DeLong", math.nan, detail=f"{m} atypical and {n} normal patches: at least two of each are needed"
+        )
     v10, v01 = [], []
     for score in (score_a, score_b):
         x, y = score[label == 1], score[label == 0]
-        both = rankdata(np.concatenate([x, y]))
-        v10.append((both[:m] - rankdata(x)) / n)
-        v01.append(1 - (both[m:] - rankdata(y)) / m)
+        ranks = rankdata(np.concatenate([x, y]))
+        v10.append((ranks[:m] - rankdata(x)) / n)
+        v01.append(1 - (ranks[m:] - rankdata(y)) / m)
     gain = float(v10[1].mean() - v10[0].mean())
     variance = float(np.var(v10[1] - v10[0], ddof=1) / m + np.var(v01[1] - v01[0], ddof=1) / n)
     if variance <= 0:
         p = 1.0 if gain == 0 else 0.0
-        return Test("DeLong", p, math.nan, "the two scores rank alike" if gain == 0 else "no variance")
+        return TestResult("DeLong", p, math.nan, "the two scores rank alike" if gain == 0 else "no variance")
     z = gain / math.sqrt(variance)
-    return Test("DeLong", float(2 * norm.sf(abs(z))), z, f"ΔAUROC {gain:+.4f}, SE {math.sqrt(variance):.4f}")
+    return TestResult("DeLong", float(2 * norm.sf(abs(z))), z, f"ΔAUROC {gain:+.4f}, SE {math.sqrt(variance):.4f}")
 
 
-def mcnemar(label: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray) -> Test:
-    """McNemar's exact test on patches that one calls rightly and the other wrongly (two-sided binomial, p = ½)."""
-    from scipy.stats import binomtest
-
-    right_a, right_b = predicted_a == label, predicted_b == label
-    only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    detail = f"{only_a} right in A alone, {only_b} right in B alone"
+def mcnemar(label: np.ndarray, predicted_a: np.ndarray, predicted_b: np.ndarray) -> TestResult:
+    """McNemar's exact test on patches that one classifies correctly and the other does not (two-sided binomial, p = ½)."""
+    correct_a, correct_b = predicted_a == label, predicted_b == label
+    only_a, only_b = int((correct_a & ~correct_b).sum()), int((~correct_a & correct_b).sum())
+    detail = f"{only_a} correct in A only, {only_b} correct in B only"
     if only_a + only_b == 0:
-        return Test("McNemar", 1.0, 0.0, detail)
-    return Test("McNemar", float(binomtest(only_b, only_a + only_b).pvalue), float(only_b - only_a), detail)
+        return TestResult("McNemar", 1.0, 0.0, detail)
+    return TestResult("McNemar", float(binomtest(only_b, only_a + only_b).pvalue), float(only_b - only_a), detail)

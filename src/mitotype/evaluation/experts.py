@@ -1,113 +1,92 @@
-"""Model and experts on one scale: each against the same majority of the other experts, ties dropped."""
+"""Model and experts on one scale: each against the same majority of the other experts, ties left out."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mitotype.evaluation.interval import Interval, bounded
+from mitotype.core.expert_votes import majority_of_others
+from mitotype.evaluation.interval import Interval, percentile_interval
 from mitotype.evaluation.metrics import Number, balanced_accuracy
-from mitotype.evaluation.resample import Draws, metric_draws
+from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-SIGNS = {"A": 1.0, "N": 0.0}  # anything else: this expert has not voted
 BA = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One expert's place: both are judged on the same `patches` against the same majority of the others.
+class ExpertScore:
+    """One expert (`human`) and the model on the same `patches` against the same majority of the others.
 
-    `ties` patches were dropped because the others stood even, `absent` because this expert has not voted.
+    `ties` patches are left out because the others tie, `absent` because this expert has not voted.
     """
 
     expert: int
     patches: int
     ties: int
     absent: int
-    people: Interval
+    human: Interval
     model: Interval
 
 
 @dataclass(frozen=True)
 class Experts:
-    """The band of people: from the mean over ordered pairs (one expert against one other) to the mean against majorities.
+    """The band of the experts: from the mean over ordered pairs (one expert against another) to that against majorities.
 
-    Dropping ties flatters people and model alike; pairs are harsher than majorities. The plausible place of a person lies
-    between the two means. Neither is on the scale of a balanced accuracy against the full majority, in which each expert's
-    own vote counts.
+    Leaving ties out favors experts and model alike; pairs are harsher than majorities. An expert is plausibly between the two
+    means. Neither is on the scale of a balanced accuracy against the full majority, in which each expert's own vote counts.
     """
 
-    each: tuple[Judged, ...]
+    each: tuple[ExpertScore, ...]
     band_low: float
     band_high: float
     model_mean: float
     patches: int
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
+def compare_with_experts(
+    vote_NE: np.ndarray, predicted: np.ndarray, bootstrap: Bootstrap, *, level: float = 0.95
+) -> Experts | None:
+    """Return experts and model (`predicted`, 0 or 1) on one scale; None for fewer than three experts.
 
-def votes(expert_votes: pd.Series) -> np.ndarray:
-    """N × E votes from strings such as "NA-": 1 atypical, 0 normal, nan not voted. Rows without votes are nan throughout."""
-    texts = [v.lstrip("'") if isinstance(v, str) else "" for v in expert_votes]
-    width = max((len(t) for t in texts), default=0)
-    return np.array(
-        [[SIGNS.get(t[k], math.nan) if k < len(t) else math.nan for k in range(width)] for t in texts]
-    ).reshape(len(texts), width)
-
-
-def majority_of_others(vote_NE: np.ndarray, expert: int) -> np.ndarray:
-    """The majority of all experts but one: 1, 0, or nan where they stand even or none has voted."""
-    others = np.delete(vote_NE, expert, axis=1)
-    balance = np.nansum(others, axis=1) - np.nansum(1 - others, axis=1)
-    return np.where(balance > 0, 1.0, np.where(balance < 0, 0.0, math.nan))
-
-
-def judge(vote_NE: np.ndarray, predicted: np.ndarray, draws: Draws, *, level: float = 0.95) -> Experts | None:
-    """Experts and model (`predicted`, 0 or 1) on one scale; None where fewer than three experts have voted.
-
-    With fewer than three there is no majority of others to speak of.
+    With fewer than three there is no majority of others.
     """
     if vote_NE.shape[1] < 3:
         return None
     each = []
     for expert in range(vote_NE.shape[1]):
-        reference, own = majority_of_others(vote_NE, expert), vote_NE[:, expert]
-        there = ~np.isnan(own)
-        keep = there & ~np.isnan(reference)
-        if not keep.any():
+        reference, vote = majority_of_others(vote_NE, expert), vote_NE[:, expert]
+        has_voted, is_tie = ~np.isnan(vote), np.isnan(reference)
+        mask = has_voted & ~is_tie
+        if not mask.any():
             continue
-        seen = draws.take(keep)
-        scored = [_interval(reference[keep], given[keep], seen, level) for given in (own, predicted.astype(float))]
-        each.append(
-            Judged(expert + 1, int(keep.sum()), int((there & np.isnan(reference)).sum()), int((~there).sum()), *scored)
-        )
+        scores = [
+            _interval(reference[mask], values[mask], bootstrap.take(mask), level)
+            for values in (vote, predicted.astype(float))
+        ]
+        n_ties, n_absent = int((has_voted & is_tie).sum()), int((~has_voted).sum())
+        each.append(ExpertScore(expert + 1, int(mask.sum()), n_ties, n_absent, *scores))
     if not each:
         return None
     pairs = [pair_balanced_accuracy(vote_NE[:, i], vote_NE[:, j]) for i, j in permutations(range(vote_NE.shape[1]), 2)]
-    defined = [p.value for p in pairs if not p.reason]
+    defined = [pair.value for pair in pairs if not pair.reason]
     return Experts(
         tuple(each),
         float(np.mean(defined)) if defined else math.nan,
-        float(np.mean([j.people.value for j in each])),
-        float(np.mean([j.model.value for j in each])),
+        float(np.mean([score.human.value for score in each])),
+        float(np.mean([score.model.value for score in each])),
         int((~np.isnan(vote_NE)).any(axis=1).sum()),
     )
 
 
-def pair_balanced_accuracy(one: np.ndarray, other: np.ndarray) -> Number:
-    """The balanced accuracy of one expert with another's votes for truth, where both have voted."""
-    both = ~np.isnan(one) & ~np.isnan(other)
-    return balanced_accuracy(other[both], one[both])
+def pair_balanced_accuracy(vote_N: np.ndarray, reference_N: np.ndarray) -> Number:
+    """Return the balanced accuracy of one expert with another's votes as truth, where both have voted."""
+    both = ~np.isnan(vote_N) & ~np.isnan(reference_N)
+    return balanced_accuracy(reference_N[both], vote_N[both])
 
 
-def _interval(reference: np.ndarray, given: np.ndarray, draws: Draws, level: float) -> Interval:
-    drawn = metric_draws([BA], reference, given, given, draws)[BA]
-    return bounded(balanced_accuracy(reference, given), drawn, draws, level=level)
+def _interval(reference: np.ndarray, values: np.ndarray, bootstrap: Bootstrap, level: float) -> Interval:
+    replicates = bootstrap_metrics([BA], reference, values, values, bootstrap)[BA]
+    return percentile_interval(balanced_accuracy(reference, values), replicates, bootstrap, level=level)

@@ -1,28 +1,26 @@
-"""Interval: a number with its bounds from resampled cases, saying of how many cases and draws it was made."""
+"""Interval: a number with its bootstrap bounds over cases, and the numbers of cases and replicates behind them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mitotype.evaluation.metrics import Number, compute
-from mitotype.evaluation.resample import Draws, metric_draws
+from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
-FEWEST = 100  # draws that must be defined before a bound is given
-NEEDS_BOTH = "one class only"
+MIN_REPLICATES = 100  # that must be defined for bounds
 
 
 @dataclass(frozen=True)
 class Interval:
     """`value` with the percentile bootstrap's `low` and `high` at `level`, resampling `groups` cases (`by`).
 
-    `draws` were defined; `left_out` more had one class only and are not counted, so that the bounds hold given both
-    classes. nan bounds carry a `reason`, as does a nan value. `sd` is the spread between members where the value is a mean
-    over members; nan otherwise.
+    `n_boot` replicates were defined; `n_undefined` more had one class only and are left out, so that the bounds are
+    conditional on both classes. nan bounds have a `reason`, as has a nan value. `member_sd` is the SD between members if
+    the value is a mean over members; nan otherwise.
     """
 
     value: float
@@ -30,40 +28,44 @@ class Interval:
     high: float = math.nan
     by: str = "case_id"
     groups: int = 0
-    draws: int = 0
-    left_out: int = 0
+    n_boot: int = 0
+    n_undefined: int = 0
     level: float = 0.95
     reason: str = ""
-    sd: float = math.nan
+    member_sd: float = math.nan
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def is_bounded(self) -> bool:
+        return not math.isnan(self.low)
 
 
-def bounded(
-    number: Number, drawn_D: np.ndarray, draws: Draws, *, level: float = 0.95, centred: bool = False
+def percentile_interval(
+    number: Number, replicate_D: np.ndarray, bootstrap: Bootstrap, *, level: float = 0.95, centered: bool = False
 ) -> Interval:
-    """`number` with bounds from its draws. `centred` moves the draws onto the value: see `intervals`."""
-    good = drawn_D[np.isfinite(drawn_D)]
-    groups, left_out = draws.groups, len(drawn_D) - len(good)
-    bare = Interval(number.value, by=draws.by, groups=groups, draws=len(good), left_out=left_out, level=level)
+    """Return `number` with bounds from its replicates. `centered` shifts their mean to the value: see `intervals`."""
+    defined = replicate_D[np.isfinite(replicate_D)]
+    n_undefined = len(replicate_D) - len(defined)
+    interval = Interval(
+        number.value,
+        by=bootstrap.by,
+        groups=bootstrap.groups,
+        n_boot=len(defined),
+        n_undefined=n_undefined,
+        level=level,
+    )
     if math.isnan(number.value):
-        return _because(bare, number.reason)
-    if groups < 2:
-        return _because(bare, f"{groups} case: chance between cases cannot be seen")
-    if len(good) < FEWEST:
-        return _because(bare, f"{len(good)} of {len(drawn_D)} draws had both classes")
-    if good.min() == good.max():
-        return _because(bare, "the same in every draw: resampling cannot bound it")
-    low, high = np.quantile(good, [(1 - level) / 2, (1 + level) / 2])
-    if centred:
-        shift = number.value - good.mean()
+        return replace(interval, reason=number.reason)
+    if interval.groups < 2:
+        return replace(interval, reason=f"{interval.groups} case: no variation between cases")
+    if len(defined) < MIN_REPLICATES:
+        return replace(interval, reason=f"{len(defined)} of {len(replicate_D)} replicates had both classes")
+    if defined.min() == defined.max():
+        return replace(interval, reason="the same in every replicate: resampling cannot bound it")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    if centered:
+        shift = number.value - defined.mean()
         low, high = max(0.0, low + shift), high + shift
-    return Interval(number.value, float(low), float(high), draws.by, groups, len(good), left_out, level)
-
-
-def _because(bare: Interval, reason: str) -> Interval:
-    return Interval(**{**asdict(bare), "reason": reason})
+    return replace(interval, low=float(low), high=float(high))
 
 
 def intervals(
@@ -71,19 +73,22 @@ def intervals(
     label: np.ndarray,
     predicted: np.ndarray,
     probability: np.ndarray,
-    draws: Draws,
+    bootstrap: Bootstrap,
     *,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Every metric in `names` with its interval, all from the same draws.
+    """Return every metric in `names` with its interval, all from the same replicates.
 
-    Resampling adds an error of its own to the ECE (an absolute value grows with noise), so its draws are moved onto the
-    value before the bounds are read.
+    Resampling adds a bias to the ECE (an absolute value grows with noise), so its replicates are centered on the value.
     """
-    drawn = metric_draws(names, label, predicted, probability, draws)
+    replicates = bootstrap_metrics(names, label, predicted, probability, bootstrap)
     return {
-        name: bounded(
-            compute(name, label, predicted, probability), drawn[name], draws, level=level, centred=name == "ece"
+        name: percentile_interval(
+            compute(name, label, predicted, probability),
+            replicates[name],
+            bootstrap,
+            level=level,
+            centered=name == "ece",
         )
         for name in names
     }
@@ -94,23 +99,22 @@ def mean_over_members(
     label: np.ndarray,
     predicted_NM: np.ndarray,
     probability_NM: np.ndarray,
-    draws: Draws,
+    bootstrap: Bootstrap,
     *,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """The mean over single members of each metric; `sd` is the population SD between members (as the literature prints it).
+    """Return the mean over members of each metric; `member_sd` is the population SD, as in the literature.
 
-    The bounds are those of the mean: in each draw every member is judged on the same cases.
+    The bounds are those of the mean: in each replicate every member is evaluated on the same cases.
     """
-    members = probability_NM.shape[1]
-    each = [metric_draws(names, label, predicted_NM[:, m], probability_NM[:, m], draws) for m in range(members)]
-    found = {}
+    members = [(predicted_NM[:, m], probability_NM[:, m]) for m in range(probability_NM.shape[1])]
+    replicates = [bootstrap_metrics(names, label, *member, bootstrap) for member in members]
+    result = {}
     for name in names:
-        numbers = [compute(name, label, predicted_NM[:, m], probability_NM[:, m]) for m in range(members)]
+        numbers = [compute(name, label, *member) for member in members]
         values = np.array([float(n) for n in numbers])
-        reason = next((n.reason for n in numbers if n.reason), "")
-        mean = Number(float(values.mean()), reason)
-        drawn = np.mean([draw[name] for draw in each], axis=0)
-        whole = bounded(mean, drawn, draws, level=level, centred=name == "ece")
-        found[name] = Interval(**{**asdict(whole), "sd": float(values.std()) if members > 1 else math.nan})
-    return found
+        mean = Number(float(values.mean()), next((n.reason for n in numbers if n.reason), ""))
+        replicate_D = np.mean([replicate[name] for replicate in replicates], axis=0)
+        interval = percentile_interval(mean, replicate_D, bootstrap, level=level, centered=name == "ece")
+        result[name] = replace(interval, member_sd=float(values.std()) if len(members) > 1 else math.nan)
+    return result

@@ -1,4 +1,4 @@
-"""The metrics: `metric(label, predicted or probability) -> Number`. Atypical (1) is positive; undefined is nan with a reason."""
+"""Metrics: `metric(label, predicted or probability) -> Number`. Atypical (1) is positive; undefined is nan with a reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mitotype.core.mistakes import unknown
+from mitotype.core.errors import unknown_name
+from mitotype.core.metric_titles import TABLE_METRICS, TITLES
 
 NO_ATYPICAL = "no atypical patch"
 NO_NORMAL = "no normal patch"
@@ -19,7 +20,7 @@ LOG_CLIP = 1e-15
 
 @dataclass(frozen=True)
 class Number:
-    """A value, or nan with the reason why there is none."""
+    """A value, or nan with the reason why it is undefined."""
 
     value: float
     reason: str = ""
@@ -34,17 +35,20 @@ class Number:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: `of` says whether it judges the predicted class or the probability."""
+    """One metric of the predicted class (`input` is CLASS) or of the probability."""
 
     name: str
-    title: str
-    of: str
+    input: str
     compute: Callable[[np.ndarray, np.ndarray], Number]
-    higher_is_better: bool = True
-    definition: str = ""
+    definition: str
 
-    def __call__(self, label: np.ndarray, given: np.ndarray) -> Number:
-        return self.compute(np.asarray(label), np.asarray(given))
+    @property
+    def title(self) -> str:
+        title = TITLES[self.name]
+        return title[0].upper() + title[1:]
+
+    def __call__(self, label: np.ndarray, values: np.ndarray) -> Number:
+        return self.compute(np.asarray(label), np.asarray(values))
 
 
 def sensitivity(label: np.ndarray, predicted: np.ndarray) -> Number:
@@ -60,10 +64,10 @@ def specificity(label: np.ndarray, predicted: np.ndarray) -> Number:
 
 
 def balanced_accuracy(label: np.ndarray, predicted: np.ndarray) -> Number:
-    """The mean of sensitivity and specificity."""
-    lacking = _lacking(label)
-    if lacking:
-        return Number(math.nan, lacking)
+    """Mean of sensitivity and specificity."""
+    missing = _missing_class(label)
+    if missing:
+        return Number(math.nan, missing)
     return Number((sensitivity(label, predicted).value + specificity(label, predicted).value) / 2)
 
 
@@ -73,13 +77,13 @@ def accuracy(label: np.ndarray, predicted: np.ndarray) -> Number:
 
 
 def auroc(label: np.ndarray, probability: np.ndarray) -> Number:
-    """The share of (atypical, normal) pairs in which the atypical patch has the higher score; a tie counts half.
+    """Share of (atypical, normal) pairs in which the atypical patch has the higher score; a tie counts half.
 
-    Counted in whole numbers, so that the result is the exact fraction, rounded once.
+    Pairs are counted as integers, so that the result is the exact fraction, rounded once.
     """
-    lacking = _lacking(label)
-    if lacking:
-        return Number(math.nan, lacking)
+    missing = _missing_class(label)
+    if missing:
+        return Number(math.nan, missing)
     negative = np.sort(probability[label == 0])
     positive = probability[label == 1]
     below, up_to = np.searchsorted(negative, positive, "left"), np.searchsorted(negative, positive, "right")
@@ -88,9 +92,9 @@ def auroc(label: np.ndarray, probability: np.ndarray) -> Number:
 
 def auprc(label: np.ndarray, probability: np.ndarray) -> Number:
     """Average precision: Σ (R_k - R_{k-1}) · P_k over the distinct scores from the highest down. Chance is the prevalence."""
-    lacking = _lacking(label)
-    if lacking:
-        return Number(math.nan, lacking)
+    missing = _missing_class(label)
+    if missing:
+        return Number(math.nan, missing)
     order = np.argsort(-probability, kind="stable")
     hits, last = np.cumsum(label[order] == 1), np.append(np.diff(probability[order]) != 0, True)
     precision = (hits / np.arange(1, len(label) + 1))[last]
@@ -103,7 +107,7 @@ def brier(label: np.ndarray, probability: np.ndarray) -> Number:
 
 
 def log_loss(label: np.ndarray, probability: np.ndarray) -> Number:
-    """Mean of -ln P(label) in nats; probabilities are held 1e-15 away from 0 and 1."""
+    """Mean of -ln P(label) in nats; probabilities are clipped to 1e-15 … 1 - 1e-15."""
     if not len(label):
         return Number(math.nan, NO_PATCH)
     p = np.clip(probability, LOG_CLIP, 1 - LOG_CLIP)
@@ -123,11 +127,11 @@ def ece(label: np.ndarray, probability: np.ndarray) -> Number:
 
 
 def ece_bin(probability: np.ndarray) -> np.ndarray:
-    """The bin 0..9 of each probability."""
+    """Return the bin 0..9 of each probability."""
     return np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, probability, side="right")
 
 
-def _lacking(label: np.ndarray) -> str:
+def _missing_class(label: np.ndarray) -> str:
     if not (label == 1).any():
         return NO_ATYPICAL if len(label) else NO_PATCH
     return "" if (label == 0).any() else NO_NORMAL
@@ -137,27 +141,28 @@ CLASS, PROBABILITY = "class", "probability"
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("balanced_accuracy", "Balanced accuracy", CLASS, balanced_accuracy, True, "mean of sensitivity and specificity"),
-        Metric("sensitivity", "Sensitivity", CLASS, sensitivity, True, "share of atypical figures called atypical"),
-        Metric("specificity", "Specificity", CLASS, specificity, True, "share of normal figures called normal"),
-        Metric("accuracy", "Accuracy", CLASS, accuracy, True, "share of figures called rightly"),
-        Metric("auroc", "AUROC", PROBABILITY, auroc, True, "share of atypical–normal pairs in the right order, ties half"),
-        Metric("auprc", "AUPRC", PROBABILITY, auprc, True, "average precision; chance is the prevalence"),
-        Metric("brier", "Brier score", PROBABILITY, brier, False, "mean squared distance of P(atypical) from the label"),
-        Metric("log_loss", "Log loss", PROBABILITY, log_loss, False, "mean -ln P(label), in nats"),
-        Metric("ece", "ECE", PROBABILITY, ece, False, "mean |P(atypical) - share atypical| over ten equal bins of P(atypical)"),
+        Metric("balanced_accuracy", CLASS, balanced_accuracy, "mean of sensitivity and specificity"),
+        Metric("sensitivity", CLASS, sensitivity, "share of atypical figures called atypical"),
+        Metric("specificity", CLASS, specificity, "share of normal figures called normal"),
+        Metric("accuracy", CLASS, accuracy, "share of figures called correctly"),
+        Metric("auroc", PROBABILITY, auroc, "share of atypical–normal pairs in the right order, ties half"),
+        Metric("auprc", PROBABILITY, auprc, "average precision; chance is the prevalence"),
+        Metric("brier", PROBABILITY, brier, "mean squared difference between P(atypical) and the label"),
+        Metric("log_loss", PROBABILITY, log_loss, "mean -ln P(label), in nats"),
+        Metric("ece", PROBABILITY, ece, "mean |P(atypical) - share atypical| over ten equal bins of P(atypical)"),
     )
-}  # fmt: skip
+}
+SHOWN = [METRICS[name] for name in TABLE_METRICS]
 
 
 def get(name: str) -> Metric:
-    """The metric called `name`, or a Mistake that names the nearest."""
+    """Return the metric called `name`. Raises a UserError with the nearest names for an unknown one."""
     if name not in METRICS:
-        raise unknown("metric", name, METRICS, "the report")
+        raise unknown_name("metric", name, METRICS, "the report")
     return METRICS[name]
 
 
 def compute(name: str, label: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> Number:
-    """The metric `name` of labels (0, 1), predicted classes (0, 1) and P(atypical)."""
+    """Return the metric `name` of labels (0, 1), predicted classes (0, 1) and P(atypical)."""
     metric = get(name)
-    return metric(label, predicted if metric.of == CLASS else probability)
+    return metric(label, predicted if metric.input == CLASS else probability)

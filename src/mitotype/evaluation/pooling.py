@@ -1,8 +1,8 @@
 """Pooling as the MIDOG 2025 challenge's evaluation does it: counts summed over all stacks, and the same per tumour domain.
 
 Sensitivity, specificity, accuracy and their mean come from the decided class, AUROC from P(atypical) whatever the class.
-"Overall" is micro: counts are summed over all stacks, rates are not averaged over domains. What one class leaves undefined is
-nan with its reason here and null in JSON.
+"Overall" is micro: counts are summed over all stacks, rates are not averaged over domains. What is undefined for one class
+is null.
 """
 
 from __future__ import annotations
@@ -11,41 +11,32 @@ from typing import Any
 
 import numpy as np
 
-from mitotype.evaluation.metrics import Number, accuracy, auroc, balanced_accuracy, sensitivity, specificity
+from mitotype.evaluation.metrics import compute
+
+CHALLENGE_KEYS = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced_accuracy",
+    "accuracy": "accuracy",
+    "roc_auc": "auroc",
+}
 
 
-def pool(label: np.ndarray, predicted: np.ndarray, confidence: np.ndarray, domain: np.ndarray) -> dict[str, Any]:
-    """The challenge's numbers: `overall` and `domains` (by name, sorted), each a dict of Numbers.
+def challenge_metrics(
+    label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, domain: np.ndarray
+) -> dict[str, Any]:
+    """Return the numbers under the challenge's keys: overall_sensitivity … overall_roc_auc, domain_<name> with the same five.
 
-    `label` and `predicted` are 0 or 1 (atypical), `confidence` is P(atypical).
+    `label` and `predicted` are 0 or 1 (atypical), `probability` is P(atypical). Domains are sorted by name.
     """
     domain = np.asarray(domain).astype(str)
-    return {
-        "overall": _rates(label, predicted, confidence),
-        "domains": {
-            name: _rates(label[domain == name], predicted[domain == name], confidence[domain == name])
-            for name in np.unique(domain).tolist()
-        },
+    overall = _rates(label, predicted, probability)
+    return {f"overall_{key}": value for key, value in overall.items()} | {
+        f"domain_{name}": _rates(label[domain == name], predicted[domain == name], probability[domain == name])
+        for name in np.unique(domain).tolist()
     }
 
 
-def _rates(label: np.ndarray, predicted: np.ndarray, confidence: np.ndarray) -> dict[str, Number]:
-    return {
-        "sensitivity": sensitivity(label, predicted),
-        "specificity": specificity(label, predicted),
-        "balanced_accuracy": balanced_accuracy(label, predicted),
-        "accuracy": accuracy(label, predicted),
-        "roc_auc": auroc(label, confidence),
-    }
-
-
-def challenge_json(pooled: dict[str, Any]) -> dict[str, Any]:
-    """The pooled numbers under the challenge's keys: overall_sensitivity … overall_roc_auc, domain_<name> with the same five."""
-    out: dict[str, Any] = {f"overall_{name}": _plain(number) for name, number in pooled["overall"].items()}
-    for domain, numbers in pooled["domains"].items():
-        out[f"domain_{domain}"] = {name: _plain(number) for name, number in numbers.items()}
-    return out
-
-
-def _plain(number: Number) -> float | None:
-    return None if np.isnan(number.value) else number.value
+def _rates(label: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:
+    numbers = {key: compute(name, label, predicted, probability) for key, name in CHALLENGE_KEYS.items()}
+    return {key: None if number.reason else number.value for key, number in numbers.items()}

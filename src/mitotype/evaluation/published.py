@@ -1,20 +1,20 @@
-"""What others reached on the same test sets, and the floor that any model should pass. Each number with its source."""
+"""Published results on the same test sets, and a baseline that any model should pass. Each number with its source."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 BENCHMARK = "Banerjee et al., arXiv 2506.21444: the best of 17 nets on this very test set, mean of five single models"
-FLOOR = (
+BASELINE = (
     "shape descriptors of the central 64 px with logistic regression, five folds of the 2,894 AMi-Br training patches"
 )
 
 
 @dataclass(frozen=True)
-class Published:
-    """The published best and the floor on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
+class PublishedResult:
+    """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
 
-    `floor_single` is the mean of five single models, as the published best is; `floor_*` are of the mean of the five.
+    `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
     """
 
     title: str
@@ -29,21 +29,21 @@ class Published:
 
 
 PUBLISHED = {
-    "amibr": Published("AMi-Br test", 826, 0.8135, 0.903, "Virchow2, LoRA", "Swin-B", 0.781, 0.788, 0.865),
-    "atnorm-br": Published("AtNorM-Br", 746, 0.7788, 0.871, "ViT-L", "ViT-L", 0.783, 0.788, 0.858),
-    "atnorm-md": Published("AtNorM-MD", 2107, 0.7723, 0.881, "Swin-B", "Swin-B", 0.737, 0.733, 0.803),
+    "amibr": PublishedResult("AMi-Br test", 826, 0.8135, 0.903, "Virchow2, LoRA", "Swin-B", 0.781, 0.788, 0.865),
+    "atnorm-br": PublishedResult("AtNorM-Br", 746, 0.7788, 0.871, "ViT-L", "ViT-L", 0.783, 0.788, 0.858),
+    "atnorm-md": PublishedResult("AtNorM-MD", 2107, 0.7723, 0.881, "Swin-B", "Swin-B", 0.737, 0.733, 0.803),
 }
 
 
-def published(dataset: str, part: str, files: int) -> Published | None:
-    """The numbers for a test set, known by its name and its number of files; None for any other, or part of one."""
-    found = PUBLISHED.get(dataset.removesuffix("-test")) if part == "test" else None
-    return found if found is not None and found.files == files else None
+def published_result(dataset: str, part: str, files: int) -> PublishedResult | None:
+    """Return the numbers for a test set, identified by its name and its number of files; None for any other."""
+    result = PUBLISHED.get(dataset.removesuffix("-test")) if part == "test" else None
+    return result if result is not None and result.files == files else None
 
 
 @dataclass(frozen=True)
-class Mean:
-    """Mean and population SD over five fold models, each judged at 0.5 on the whole test set."""
+class StudyResult:
+    """Mean and population SD over five fold models, each evaluated at 0.5 on all files of a test set."""
 
     balanced_accuracy: float
     balanced_accuracy_sd: float
@@ -53,8 +53,8 @@ class Mean:
 
 STUDY_SOURCE = "Banerjee et al., arXiv 2506.21444, Table 1"
 STUDY_SETS = ("amibr", "atnorm-br", "atnorm-md")
-# Table 1 of the benchmark: by what was trained and the shelf's name of the net; of each test set balanced accuracy,
-# SD, AUROC, SD, in ten-thousandths.
+# Table 1 of the benchmark, by what was trained and the name of the backbone: of each test set balanced accuracy, SD, AUROC
+# and SD, in ten-thousandths.
 STUDY: dict[tuple[str, str], tuple[int, ...]] = {
     ("full", "efficientnetv2-m"): (7474, 167, 8315, 168, 7283, 168, 8110, 84, 6975, 277, 7604, 217),
     ("full", "swin-base"): (8052, 124, 9029, 112, 7752, 134, 8683, 113, 7723, 142, 8806, 87),
@@ -76,15 +76,14 @@ STUDY: dict[tuple[str, str], tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def study_mean(trained: str, net: str, dataset: str, part: str, files: int) -> Mean | None:
-    """What the benchmark prints for a net on a test set; `trained` is "full", "probe" or "lora". None where it has none."""
-    name = dataset.removesuffix("-test")
-    if (trained, net) not in STUDY or published(dataset, part, files) is None:
+def study_result(trained: str, backbone: str, dataset: str, part: str, files: int) -> StudyResult | None:
+    """Return the benchmark's numbers for a backbone on a test set; `trained` is "full", "probe" or "lora". None without."""
+    if (trained, backbone) not in STUDY or published_result(dataset, part, files) is None:
         return None
-    start = 4 * STUDY_SETS.index(name)
-    return Mean(*(value / 10_000 for value in STUDY[trained, net][start : start + 4]))
+    start = 4 * STUDY_SETS.index(dataset.removesuffix("-test"))
+    return StudyResult(*(value / 10_000 for value in STUDY[trained, backbone][start : start + 4]))
 
 
-def study_nets() -> tuple[str, ...]:
-    """The nets of the benchmark, each once."""
-    return tuple(dict.fromkeys(net for _, net in STUDY))
+def study_backbones() -> tuple[str, ...]:
+    """Return the backbones of the benchmark, each once."""
+    return tuple(dict.fromkeys(backbone for _, backbone in STUDY))

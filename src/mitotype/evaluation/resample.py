@@ -1,31 +1,29 @@
-"""Resampling of cases: how often each case is drawn, and every metric of every draw at once.
+"""Bootstrap over cases: how often each replicate contains each case, and every metric of all replicates at once.
 
-Shapes: D draws, C cases, N rows.
+Shapes: D replicates, C cases, N rows.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
+from mitotype.core.rates import divide
 from mitotype.core.seeds import numpy_generator
 from mitotype.evaluation.metrics import CLASS, ECE_BINS, LOG_CLIP, ece_bin, get
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-CELLS = 2_000_000  # draws × rows that are held at once
+MAX_ELEMENTS = 2_000_000  # replicates × rows in memory at once
 
 
 @dataclass(frozen=True)
-class Draws:
-    """`weight_DC` says how often each draw takes each case, `code_N` which case a row belongs to.
+class Bootstrap:
+    """`weight_DC` is how often each replicate contains each case, `code_N` the case of each row.
 
-    Cases are drawn with replacement within their stratum, as many as it has. `by` and `within` name the columns.
+    Cases are sampled with replacement within their stratum, as many as it has. `by` and `within` are names of columns.
     """
 
     weight_DC: np.ndarray
@@ -33,40 +31,41 @@ class Draws:
     by: str = "case_id"
     within: str = "domain"
 
-    def take(self, keep_N: np.ndarray) -> Draws:
-        """The same draws, seen by some of the rows."""
-        return Draws(self.weight_DC, self.code_N[keep_N], self.by, self.within)
+    def take(self, rows: np.ndarray) -> Bootstrap:
+        """Return the same replicates for some of the rows (a mask or indices)."""
+        return replace(self, code_N=self.code_N[rows])
 
     @property
     def groups(self) -> int:
-        """How many cases the rows belong to."""
+        """The number of cases of the rows."""
         return len(np.unique(self.code_N))
 
-    def weights(self) -> Iterator[np.ndarray]:
-        """The weights of the rows, D × N, some draws at a time, in single precision (counts are exact in it)."""
-        step = max(1, CELLS // max(1, len(self.code_N)))
+    def row_weights(self) -> Iterator[np.ndarray]:
+        """Yield the weights of the rows, D × N, some replicates at a time, in single precision (exact for counts)."""
+        step = max(1, MAX_ELEMENTS // max(1, len(self.code_N)))
         for start in range(0, len(self.weight_DC), step):
             yield self.weight_DC[start : start + step].astype(np.float32)[:, self.code_N]
 
 
-def draw(case: np.ndarray, stratum: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
-    """How often each case is drawn, D × C, cases in sorted order; every case lies in one stratum."""
+def case_weights(case: np.ndarray, stratum: np.ndarray, *, n_boot: int, seed: int) -> np.ndarray:
+    """Return how often each replicate contains each case, D × C, cases in sorted order; every case is in one stratum."""
     cases, first = np.unique(case, return_index=True)
-    home = stratum[first]
+    case_stratum = stratum[first]
     generator = numpy_generator(seed, "bootstrap over cases")
-    weight_DC = np.zeros((draws, len(cases)), np.float64)
-    for name in np.unique(home):
-        mine = np.flatnonzero(home == name)
-        picks = generator.integers(0, len(mine), (draws, len(mine))) + np.arange(draws)[:, None] * len(mine)
-        weight_DC[:, mine] = np.bincount(picks.ravel(), minlength=draws * len(mine)).reshape(draws, len(mine))
+    weight_DC = np.zeros((n_boot, len(cases)), np.float64)
+    for name in np.unique(case_stratum):
+        columns = np.flatnonzero(case_stratum == name)
+        n = len(columns)
+        samples = generator.integers(0, n, (n_boot, n)) + np.arange(n_boot)[:, None] * n
+        weight_DC[:, columns] = np.bincount(samples.ravel(), minlength=n_boot * n).reshape(n_boot, n)
     return weight_DC
 
 
-def of_rows(rows: pd.DataFrame, *, draws: int, seed: int) -> Draws:
-    """Draws over the cases of `rows` (case, dataset, domain), within their source.
+def bootstrap_cases(rows: pd.DataFrame, *, n_boot: int, seed: int) -> Bootstrap:
+    """Return replicates of the cases of `rows` (case, dataset, domain), stratified by domain or dataset.
 
-    The source of a case is its domain, where every case lies in one domain and no domain has a lone case (which would
-    be drawn every time and look certain); else the dataset.
+    The stratum is the domain if every case is in one domain and no domain has a single case (which would be in every
+    replicate and seem certain); else the dataset.
     """
     case, dataset = rows["case"].to_numpy(str), rows["dataset"].to_numpy(str)
     domain = rows["domain"].fillna("").astype(str).to_numpy(str)
@@ -76,126 +75,122 @@ def of_rows(rows: pd.DataFrame, *, draws: int, seed: int) -> Draws:
     )
     stratum = np.array([f"{d}\x1f{m}" if by_domain else d for d, m in zip(dataset, domain, strict=True)])
     code = np.unique(case, return_inverse=True)[1]
-    within = "domain" if by_domain else "dataset"
-    return Draws(draw(case, stratum, draws=draws, seed=seed), code, "case_id", within)
+    weight_DC = case_weights(case, stratum, n_boot=n_boot, seed=seed)
+    return Bootstrap(weight_DC, code, within="domain" if by_domain else "dataset")
 
 
-def metric_draws(
-    names: Sequence[str], label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, draws: Draws
+def bootstrap_metrics(
+    names: Sequence[str], label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap
 ) -> dict[str, np.ndarray]:
-    """Each metric of each draw, D long; nan where the draw has no row, or lacks a class that the metric needs."""
-    found: dict[str, np.ndarray] = {}
+    """Return each metric in every replicate, D long; nan if it has no rows, or lacks a class that the metric needs."""
+    values: dict[str, np.ndarray] = {}
     if not len(label):
-        return {name: np.full(len(draws.weight_DC), math.nan) for name in names}
+        return {name: np.full(len(bootstrap.weight_DC), math.nan) for name in names}
     if "auroc" in names:
-        found["auroc"] = _auroc(label, probability, draws)
+        values["auroc"] = _auroc(label, probability, bootstrap)
     if "auprc" in names:
-        found["auprc"] = _auprc(label, probability, draws)
-    if any(get(name).of == CLASS for name in names):
-        found |= _counted(label, predicted, draws)
+        values["auprc"] = _auprc(label, probability, bootstrap)
+    if any(get(name).input == CLASS for name in names):
+        values |= _class_metrics(label, predicted, bootstrap)
     if any(name in ("brier", "log_loss", "ece") for name in names):
-        found |= _summed(label, probability, draws)
-    return {name: found[name] for name in names}
+        values |= _probability_errors(label, probability, bootstrap)
+    return {name: values[name] for name in names}
 
 
-def _per_case(value_NK: np.ndarray, draws: Draws) -> np.ndarray:
-    """Sums of the columns of `value_NK` in each draw, D × K, through sums per case."""
-    cases = draws.weight_DC.shape[1]
-    sums = [np.bincount(draws.code_N, weights=column, minlength=cases) for column in value_NK.T]
-    return draws.weight_DC @ np.stack(sums, axis=1)
+def _sums(value_NK: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return the sums of the columns of `value_NK` in each replicate, D × K, through sums per case."""
+    cases = bootstrap.weight_DC.shape[1]
+    sums = [np.bincount(bootstrap.code_N, weights=column, minlength=cases) for column in value_NK.T]
+    return bootstrap.weight_DC @ np.stack(sums, axis=1)
 
 
-def _over(total: np.ndarray, count: np.ndarray) -> np.ndarray:
-    return np.divide(total, count, out=np.full(np.shape(total), math.nan), where=count > 0)
-
-
-def _counted(label: np.ndarray, predicted: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+def _class_metrics(label: np.ndarray, predicted: np.ndarray, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     y, c = label == 1, predicted == 1
-    tp, fn, fp, tn = _per_case(np.stack([y & c, y & ~c, ~y & c, ~y & ~c], axis=1).astype(float), draws).T
-    sensitivity, specificity = _over(tp, tp + fn), _over(tn, tn + fp)
+    tp, fn, fp, tn = _sums(np.stack([y & c, y & ~c, ~y & c, ~y & ~c], axis=1).astype(float), bootstrap).T
+    sensitivity, specificity = divide(tp, tp + fn), divide(tn, tn + fp)
     return {
         "sensitivity": sensitivity,
         "specificity": specificity,
         "balanced_accuracy": (sensitivity + specificity) / 2,
-        "accuracy": _over(tp + tn, tp + tn + fp + fn),
+        "accuracy": divide(tp + tn, tp + tn + fp + fn),
     }
 
 
-def _summed(label: np.ndarray, probability: np.ndarray, draws: Draws) -> dict[str, np.ndarray]:
+def _probability_errors(label: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap) -> dict[str, np.ndarray]:
     clipped = np.clip(probability, LOG_CLIP, 1 - LOG_CLIP)
-    surprise = -np.where(label == 1, np.log(clipped), np.log1p(-clipped))
+    log_loss = -np.where(label == 1, np.log(clipped), np.log1p(-clipped))
     in_bin = ece_bin(probability)[:, None] == np.arange(ECE_BINS)
-    columns = [np.ones(len(label)), (probability - label) ** 2, surprise, *((probability - label)[:, None] * in_bin).T]
-    sums = _per_case(np.stack(columns, axis=1), draws)
+    columns = [np.ones(len(label)), (probability - label) ** 2, log_loss, *((probability - label)[:, None] * in_bin).T]
+    sums = _sums(np.stack(columns, axis=1), bootstrap)
     count = sums[:, 0]
     return {
-        "brier": _over(sums[:, 1], count),
-        "log_loss": _over(sums[:, 2], count),
-        "ece": _over(np.abs(sums[:, 3:]).sum(axis=1), count),
+        "brier": divide(sums[:, 1], count),
+        "log_loss": divide(sums[:, 2], count),
+        "ece": divide(np.abs(sums[:, 3:]).sum(axis=1), count),
     }
 
 
-def _auroc(label: np.ndarray, score: np.ndarray, draws: Draws) -> np.ndarray:
-    """The AUROC of every draw, through the pairs won between cases.
+def _auroc(label: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return the AUROC of every replicate, through the pairs won between cases.
 
     With won_CC[c, d] the atypical–normal pairs of an atypical patch in case c and a normal one in case d that are in the
-    right order (ties half), and w a draw's weights: AUROC = wᵀ · won · w / (Σ w · atypical · Σ w · normal).
+    right order (ties half), and w a replicate's weights: AUROC = wᵀ · won · w / (Σ w · atypical · Σ w · normal).
     """
-    cases = draws.weight_DC.shape[1]
-    here, code = np.unique(draws.code_N, return_inverse=True)  # the cases that these rows belong to
-    weight_DC = draws.weight_DC[:, here] if len(here) < cases else draws.weight_DC
+    cases = bootstrap.weight_DC.shape[1]
+    present, code = np.unique(bootstrap.code_N, return_inverse=True)  # the cases of these rows
+    weight_DC = bootstrap.weight_DC[:, present] if len(present) < cases else bootstrap.weight_DC
     y = label == 1
-    if len(here) ** 2 > 100 * len(label):  # many small cases: one pass over the sorted rows is cheaper
-        return _auroc_by_rows(y, score, Draws(weight_DC, code))
-    positives, negatives = (np.bincount(code[k], minlength=len(here)) for k in (y, ~y))
+    if len(present) ** 2 > 100 * len(label):  # many small cases: one pass over the sorted rows is cheaper
+        return _auroc_by_rows(y, score, Bootstrap(weight_DC, code))
+    positives, negatives = (np.bincount(code[k], minlength=len(present)) for k in (y, ~y))
     order = np.argsort(score[~y], kind="stable")
-    below_NC = np.zeros((len(order) + 1, len(here)))
+    below_NC = np.zeros((len(order) + 1, len(present)))
     below_NC[np.arange(1, len(order) + 1), code[~y][order]] = 1
     below_NC = np.cumsum(below_NC, axis=0)
     ranked = score[~y][order]
     left, right = (np.searchsorted(ranked, score[y], side) for side in ("left", "right"))
-    won_CC = np.zeros((len(here), len(here)))
+    won_CC = np.zeros((len(present), len(present)))
     np.add.at(won_CC, code[y], (below_NC[left] + below_NC[right]) / 2)
     wins = ((weight_DC @ won_CC) * weight_DC).sum(axis=1)
-    return _over(wins, (weight_DC @ positives) * (weight_DC @ negatives))
+    return divide(wins, (weight_DC @ positives) * (weight_DC @ negatives))
 
 
-def _auroc_by_rows(y: np.ndarray, score: np.ndarray, draws: Draws) -> np.ndarray:
-    """The same from the rows in order: each normal patch loses against the atypical weight above it."""
+def _auroc_by_rows(y: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return the same from sorted rows: each normal patch loses to the atypical weight above it."""
     order = np.argsort(-score, kind="stable")
-    first, last = _tied(score[order])
-    found = []
-    for weight_DN in draws.take(order).weights():
+    first, last = _ties(score[order])
+    values = []
+    for weight_DN in bootstrap.take(order).row_weights():
         hits = np.cumsum(weight_DN * y[order], axis=1, dtype=np.float64)
         above = np.concatenate([np.zeros((len(hits), 1)), hits], axis=1)
         negative = weight_DN * ~y[order]
         wins = (negative * (above[:, first] + hits[:, last]) / 2).sum(axis=1, dtype=np.float64)
-        found.append(_over(wins, hits[:, -1] * negative.sum(axis=1, dtype=np.float64)))
-    return np.concatenate(found)
+        values.append(divide(wins, hits[:, -1] * negative.sum(axis=1, dtype=np.float64)))
+    return np.concatenate(values)
 
 
-def _auprc(label: np.ndarray, score: np.ndarray, draws: Draws) -> np.ndarray:
-    """The average precision of every draw from one sort; rows of one score are passed together."""
+def _auprc(label: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> np.ndarray:
+    """Return the average precision of every replicate from one sort; rows with one score count together."""
     order = np.argsort(-score, kind="stable")
     y = label[order] == 1
-    last = _tied(score[order])[1]
-    found = []
-    for weight_DN in draws.take(order).weights():
+    last = _ties(score[order])[1]
+    values = []
+    for weight_DN in bootstrap.take(order).row_weights():
         positive = weight_DN * y
         hits, passed = np.cumsum(positive, axis=1), np.cumsum(weight_DN, axis=1)
         precision = np.divide(hits, passed, out=np.zeros_like(hits), where=passed > 0)
         if last[-1] != 0 and (np.diff(last) == 0).any():
             precision = precision[:, last]
         total = hits[:, -1].astype(float)
-        average = _over(np.einsum("dn,dn->d", positive, precision, dtype=np.float64), total)
-        found.append(np.where(passed[:, -1] > total, average, math.nan))
-    return np.concatenate(found)
+        average = divide(np.einsum("dn,dn->d", positive, precision, dtype=np.float64), total)
+        values.append(np.where(passed[:, -1] > total, average, math.nan))
+    return np.concatenate(values)
 
 
-def _tied(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row of sorted scores the first and the last row with the same score."""
-    fresh = np.append(True, np.diff(score) != 0)
-    group = np.cumsum(fresh) - 1
-    starts = np.flatnonzero(fresh)
+def _ties(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each row of sorted scores the first and the last row with the same score."""
+    is_first = np.append(True, np.diff(score) != 0)
+    group = np.cumsum(is_first) - 1
+    starts = np.flatnonzero(is_first)
     ends = np.append(starts[1:], len(score)) - 1
     return starts[group], ends[group]

@@ -1,4 +1,4 @@
-"""Pictures → named numbers without a gradient: the shelf of features, and what a feature has to say of itself."""
+"""Image → named numbers without a gradient: the registry of features and their description."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mitotype.core.shelf import Shelf
+from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
-__all__ = ["Described", "Descriptor", "Feature", "features"]
+__all__ = ["Descriptor", "DescriptorValues", "Feature", "features"]
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """One number of a feature: its name, its unit, what it means, and how a sentence says that it is high or low.
+    """One number of a feature: name, unit, meaning, and the phrases of an explanation where it is high or low.
 
     `high` and `low` complete "the chromatin … than in 93 % of normal figures".
     """
@@ -30,35 +29,29 @@ class Descriptor:
 
     @property
     def mask(self) -> str:
-        """The part of the name before the first underscore: the mask that the number was measured on."""
+        """The mask on which it is measured: the part of the name before the first underscore."""
         return self.name.partition("_")[0]
 
     @property
     def trait(self) -> str:
-        """The name without its mask: what was measured."""
+        """The measured quantity: the name without its mask."""
         return self.name.partition("_")[2]
 
 
 @dataclass(frozen=True)
-class Described:
-    """The numbers of B patches: `value_BD` (float32, nan where undefined) and one reason per patch ("" where all is defined)."""
+class DescriptorValues:
+    """Descriptors of B patches: `value_BD` (float32, nan where undefined) and a reason per patch ("" where all are defined)."""
 
     names: tuple[str, ...]
     value_BD: np.ndarray
     reason_B: tuple[str, ...]
 
-    def frame(self) -> pd.DataFrame:
-        """The numbers as a table, one column per descriptor."""
-        import pandas as pd
-
-        return pd.DataFrame(self.value_BD, columns=list(self.names))
-
 
 @dataclass(frozen=True)
 class Feature:
-    """The facts of one feature and the function that computes it from `image_B3HW` (uint8, 0.25 µm/px, centred).
+    """The description of a feature and the function that computes it from `image_B3HW` (uint8, 0.25 µm/px, centred).
 
-    Every descriptor is one trait measured on one mask: `masks` says what each mask is made of, `traits` what each trait is.
+    Every descriptor is one trait measured on one mask: `masks` explains the masks, `traits` the traits.
     """
 
     title: str
@@ -67,7 +60,7 @@ class Feature:
     mpp_um: float
     masks: Mapping[str, str]
     descriptors: tuple[Descriptor, ...]
-    describe: Callable[[np.ndarray], Described]
+    compute: Callable[[np.ndarray], DescriptorValues]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,8 +68,8 @@ class Feature:
 
     @property
     def traits(self) -> dict[str, str]:
-        """Every trait once: its meaning and its unit."""
-        return {one.trait: f"{one.meaning} ({one.unit})" for one in self.descriptors}
+        """Meaning and unit of every trait."""
+        return {d.trait: f"{d.meaning} ({d.unit})" for d in self.descriptors}
 
 
-features: Shelf[Feature] = Shelf("feature", "features", "mitotype.features")
+features: Registry[Feature] = Registry("feature", "features", "mitotype.features")

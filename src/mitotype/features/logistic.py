@@ -1,4 +1,4 @@
-"""The logistic head: descriptors on one scale, a few bends each, balanced logistic regression, plain numbers to store.
+"""The logistic head: descriptors on a common scale, piecewise-linear terms, class-balanced logistic regression.
 
 Shapes: B patches, D descriptors, K knots, Q quantiles, T terms per descriptor.
 """
@@ -9,25 +9,28 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
-from mitotype.core.mistakes import Mistake
+from mitotype.core.errors import UserError
+from mitotype.core.logistic import fit_logistic
+from mitotype.core.run_layout import HeadRecord
 
 KNOTS = np.linspace(0.01, 0.99, 9)
-BENDS = (0.0, 1.0, -1.0)  # standard deviations: where the line of a descriptor may bend
+BENDS = (0.0, 1.0, -1.0)  # standard deviations at which the line of a descriptor may bend
 QUANTILES = np.linspace(0, 1, 21)
-PENALTY = 0.006  # C of the logistic regression; over AMi-Br's training folds and domains .004 to .01 score alike
+DEFAULT_C = 0.006  # .004 to .01 score alike over AMi-Br's training folds and domains
 
 
 @dataclass(frozen=True)
 class LogisticHead:
-    """A fitted head. `value_BD` below is float with nan where undefined; nan takes the training median.
+    """A fitted head. `value_BD` below is float with nan where undefined; nan is replaced by the training median.
 
     A descriptor x becomes a normal score s = (g(x) - m) / d, with g the piecewise-linear map of the training quantiles
-    (1 % to 99 % at 9 knots, flat beyond) to those of a standard normal, and adds
+    (1 % to 99 % at 9 knots, constant beyond) to those of a standard normal, and contributes
 
         c(x) = w_0 s + w_1 max(s, 0) + w_2 max(s - 1, 0) + w_3 max(-1 - s, 0) - o,
 
-    with o its mean over the training rows. The logit is Σ c + bias, so every descriptor's share of it can be told.
+    with o its mean over the training rows. The logit is Σ c + bias, so every descriptor has its contribution to it.
     """
 
     names: tuple[str, ...]
@@ -41,57 +44,46 @@ class LogisticHead:
     normal_DQ: np.ndarray
 
     def contributions(self, value_BD: np.ndarray) -> np.ndarray:
-        """What each descriptor adds to the logit, `(B, D)`; 0 on the mean of the training rows."""
+        """Return the contribution of each descriptor to the logit, `(B, D)`; its mean over the training rows is 0."""
         return np.einsum("bdt,dt->bd", _terms(self._scores(value_BD)), self.weight_DT) - self.offset_D
 
     def logit(self, value_BD: np.ndarray) -> np.ndarray:
-        """`logit_B`, positive for atypical. Balanced: 0 is even odds at equal numbers of both classes."""
+        """Return `logit_B`, positive for atypical; 0 is even odds for equal numbers of both classes."""
         return self.contributions(value_BD).sum(1) + self.bias
 
     def probability(self, value_BD: np.ndarray) -> np.ndarray:
-        """1 / (1 + e^-logit), in a world with equal numbers of both classes (calibrate for another)."""
+        """Return 1 / (1 + e^-logit), for equal numbers of both classes (calibrate for others)."""
         return 1 / (1 + np.exp(-self.logit(value_BD)))
 
-    def above_normal(self, value_D: np.ndarray) -> np.ndarray:
-        """The share of normal training figures (0–1, `(D,)`) that each value is above, ties by half; nan stays nan."""
-        share = []
-        for value, row in zip(value_D, self.normal_DQ, strict=True):
-            equal = row == value
-            share.append(QUANTILES[equal].mean() if equal.any() else np.interp(value, row, QUANTILES))
-        return np.where(np.isfinite(value_D), share, np.nan)
+    def rank_among_normal(self, value_D: np.ndarray) -> np.ndarray:
+        """Return the share of normal training figures (0 to 1, `(D,)`) below each value, ties by half; nan stays nan."""
+        rank = []
+        for value, quantile_Q in zip(value_D, self.normal_DQ, strict=True):
+            equal = quantile_Q == value
+            rank.append(QUANTILES[equal].mean() if equal.any() else np.interp(value, quantile_Q, QUANTILES))
+        return np.where(np.isfinite(value_D), rank, np.nan)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The head as JSON knows it: names and lists of numbers."""
-        kept = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _plain(value) for name, value in kept.items()}
+    def to_record(self) -> HeadRecord:
+        values = {field.name: _rounded(getattr(self, field.name)) for field in fields(self)}
+        return HeadRecord(**values)
 
     @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> LogisticHead:
-        """The head of `to_dict`. Raises a Mistake where a field is absent, of the wrong shape or not finite."""
-        try:
-            names = tuple(str(name) for name in kept["names"])
-            arrays = {field.name: np.asarray(kept[field.name], float) for field in fields(cls) if field.name != "names"}
-        except (KeyError, TypeError, ValueError) as error:
-            raise Mistake(
-                f"The stored logistic head cannot be read: {error!r}.", fix="restore it from a copy"
-            ) from error
-        count = len(names)
+    def from_record(cls, record: HeadRecord) -> LogisticHead:
+        """Return the head of a record. Raises a UserError for a field of another shape."""
+        count = len(record.names)
         shapes = {
-            "bias": (),
             "knot_DK": (count, len(KNOTS)),
             "weight_DT": (count, 1 + len(BENDS)),
             "normal_DQ": (count, len(QUANTILES)),
         }
-        for field, array in arrays.items():
-            shape = shapes.get(field, (count,))
-            if array.shape != shape or not np.isfinite(array).all():
-                raise Mistake(
-                    f"The stored logistic head has a field '{field}' of shape {array.shape} or with a number that is not finite.",
-                    allowed=f"finite numbers of shape {shape}",
-                    fix="restore it from a copy",
-                )
-        bias = float(arrays.pop("bias"))
-        return cls(names=names, bias=bias, **arrays)
+        arrays = {}
+        for name in (field.name for field in fields(cls) if field.name not in ("names", "bias")):
+            rows, shape = getattr(record, name), shapes.get(name, (count,))
+            if len(rows) != count or (len(shape) == 2 and any(len(row) != shape[1] for row in rows)):
+                what = f"The stored logistic head is not valid: '{name}' has another shape than {shape}."
+                raise UserError(what, fix="restore it from a copy")
+            arrays[name] = np.array(rows, float)
+        return cls(names=tuple(record.names), bias=record.bias, **arrays)
 
     def _scores(self, value_BD: np.ndarray) -> np.ndarray:
         if value_BD.ndim != 2 or value_BD.shape[1] != len(self.names):
@@ -100,44 +92,40 @@ class LogisticHead:
         return (_normal_scores(filled, self.knot_DK) - self.mean_D) / self.scale_D
 
 
-def fit(
-    names: tuple[str, ...], value_BD: np.ndarray, target_B: np.ndarray, *, penalty: float = PENALTY
+def fit_head(
+    names: tuple[str, ...], value_BD: np.ndarray, target_B: np.ndarray, *, C: float = DEFAULT_C
 ) -> LogisticHead:
-    """Fit the head. `target_B` is 0 to 1: labels, or soft targets (each row then counts for both classes by its share).
+    """Fit a head. `target_B` is 0 to 1: labels, or soft targets (each row then counts for both classes by its share).
 
-    Both classes weigh the same in sum. Deterministic. `penalty` is C: smaller is smoother.
+    Both classes have the same total weight. Deterministic. A smaller C is smoother.
 
-    Raises a Mistake where there is no row, a target outside 0 to 1, or one class only.
+    Raises a UserError for no rows, a target outside 0 to 1, or a single class.
     """
-    from sklearn.linear_model import LogisticRegression
-
     target_B = np.asarray(target_B, float)
     if value_BD.shape != (len(target_B), len(names)):
         raise ValueError(f"need ({len(target_B)}, {len(names)}) values, got {value_BD.shape}")
     if not len(target_B) or not ((target_B >= 0) & (target_B <= 1)).all():
-        raise Mistake(
-            f"The logistic head was given {len(target_B)} targets, not all from 0 to 1.",
-            fix="leave out what has no label",
+        raise UserError(
+            f"The {len(target_B)} targets of the logistic head are not all from 0 to 1.",
+            fix="leave out patches without a label",
         )
     share = float(target_B.mean())
     if share in (0, 1):
-        raise Mistake("The logistic head was given one class only.", fix="train on patches of both classes")
+        raise UserError(
+            "The targets of the logistic head are of a single class.", fix="train on patches of both classes"
+        )
     value_BD = np.where(np.isfinite(value_BD), value_BD, np.nan).astype(float)
-    undefined = np.isnan(value_BD).all(0)
-    value_BD[:, undefined] = 0  # nothing is known of it: a constant, which gets no weight
+    value_BD[:, np.isnan(value_BD).all(0)] = 0  # never defined: a constant, which gets no weight
     median = np.nanmedian(value_BD, axis=0)
     filled = np.where(np.isnan(value_BD), median, value_BD)
     knots = np.quantile(filled, KNOTS, axis=0).T
     score = _normal_scores(filled, knots)
-    mean, scale = score.mean(0), _spread(score)
+    mean, scale = score.mean(0), _std(score)
     terms = _terms((score - mean) / scale)
-    term_mean, term_scale = terms.mean(0), _spread(terms)
+    term_mean, term_scale = terms.mean(0), _std(terms)
     x = ((terms - term_mean) / term_scale).reshape(len(filled), -1)
-    pull = np.concatenate([target_B * 0.5 / share, (1 - target_B) * 0.5 / (1 - share)])
-    label = np.repeat([1, 0], len(target_B))
-    model = LogisticRegression(C=penalty, max_iter=5000)
-    model.fit(np.concatenate([x, x])[pull > 0], label[pull > 0], sample_weight=pull[pull > 0])
-    weight = model.coef_[0].reshape(len(names), -1) / term_scale
+    coef, intercept = fit_logistic(x, target_B * 0.5 / share, (1 - target_B) * 0.5 / (1 - share), C=C)
+    weight = coef.reshape(len(names), -1) / term_scale
     normal = filled[target_B < 0.5] if (target_B < 0.5).any() else filled
     return LogisticHead(
         names=tuple(names),
@@ -147,37 +135,36 @@ def fit(
         scale_D=scale,
         weight_DT=weight,
         offset_D=(weight * term_mean).sum(1),
-        bias=float(model.intercept_[0]),
+        bias=intercept,
         normal_DQ=np.quantile(normal, QUANTILES, axis=0).T,
     )
 
 
 def _normal_scores(value_BD: np.ndarray, knot_DK: np.ndarray) -> np.ndarray:
-    """Each column through its quantiles to a standard normal's; knots that coincide share their mean score."""
-    from scipy.stats import norm
-
-    target = norm.ppf(KNOTS)
+    """Map each column by its quantiles to a standard normal's; knots that coincide share their mean score."""
+    target = ndtri(KNOTS)
     score = np.empty(value_BD.shape)
     for column, knots in enumerate(knot_DK):
-        distinct, which = np.unique(knots, return_inverse=True)
-        level = np.bincount(which, target) / np.bincount(which)
+        distinct, index = np.unique(knots, return_inverse=True)
+        level = np.bincount(index, target) / np.bincount(index)
         score[:, column] = np.interp(value_BD[:, column], distinct, level)
     return score
 
 
 def _terms(score_BD: np.ndarray) -> np.ndarray:
-    """The line and its bends, `(B, D, T)`."""
-    bent = [np.maximum(score_BD - at if at >= 0 else at - score_BD, 0) for at in BENDS]
-    return np.stack([score_BD, *bent], axis=2)
+    """Return the score and its hinge functions, `(B, D, T)`."""
+    hinges = [np.maximum(score_BD - bend if bend >= 0 else bend - score_BD, 0) for bend in BENDS]
+    return np.stack([score_BD, *hinges], axis=2)
 
 
-def _spread(value: np.ndarray) -> np.ndarray:
-    """Standard deviation of each column, 1 where it does not vary."""
-    spread = value.std(0)
-    return np.where(spread > 1e-9, spread, 1.0)
+def _std(value: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of each column, 1 where it is constant."""
+    std = value.std(0)
+    return np.where(std > 1e-9, std, 1.0)
 
 
-def _plain(value: Any) -> Any:
+def _rounded(value: Any) -> Any:
+    """Return numbers with 9 significant digits as lists; a record has no more."""
     if isinstance(value, np.ndarray):
         return np.vectorize(lambda number: float(f"{number:.9g}"))(value).tolist()
     return list(value) if isinstance(value, tuple) else value

@@ -1,6 +1,6 @@
-"""Chromatin masks of the central 64 px: Otsu in two red-like channels and in haematoxylin, cut into pieces.
+"""Chromatin masks of the central 64 px: Otsu in two red-like channels and in haematoxylin, split into connected regions.
 
-Shapes: B patches, 3 colours, H and W 64 px, L pieces of all B patches together (0 is the ground).
+Shapes: B patches, 3 colours, H and W 64 px, L regions of all B patches together (0 is the background).
 """
 
 from __future__ import annotations
@@ -9,25 +9,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from skimage.color import rgb2hed
 
 PX = 64
 CENTRE = (PX - 1) / 2
 ROW, COLUMN = np.mgrid[:PX, :PX].astype(np.float32)
-FROM_CENTRE = np.hypot(ROW - CENTRE, COLUMN - CENTRE)
-FROM_EDGE = np.minimum(np.minimum(ROW, PX - 1 - ROW), np.minimum(COLUMN, PX - 1 - COLUMN))
-DISC = FROM_CENTRE < 24  # 6 µm: the figure and its cytoplasm
+CENTRE_DISTANCE = np.hypot(ROW - CENTRE, COLUMN - CENTRE)
+EDGE_DISTANCE = np.minimum(np.minimum(ROW, PX - 1 - ROW), np.minimum(COLUMN, PX - 1 - COLUMN))
+DISC = CENTRE_DISTANCE < 24  # 6 µm: the figure and its cytoplasm
 NEAR_PX = 24.0
-MIN_PIECE_PX = 12  # 0.75 µm²: smaller ones are noise or pigment
-PADDING_BELOW = 10  # cutters fill black beyond the slide's edge
+MIN_REGION_PX = 12  # 0.75 µm²: smaller ones are noise or pigment
+PADDING_BELOW = 10  # black padding beyond the slide's edge
 BINS = 64
 
-# one label per patch and piece: neighbours within a patch (8 or 4 of them), never across patches
+# neighbours for labels: 8 or 4 of them within a patch, none across patches
 EIGHT = np.zeros((3, 3, 3), int)
 EIGHT[1] = 1
 FOUR = np.zeros((3, 3, 3), int)
 FOUR[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
 
-MASKS = {  # name: (what it is made of, σ of the smoothing in px)
+MASKS = {  # name: (source, σ of the smoothing in px)
     "red": ("darkness in the red channel", 1.0),
     "fine": ("darkness in red and green (0.7 and 0.3)", 0.5),
     "haem": ("haematoxylin by colour deconvolution", 1.0),
@@ -35,8 +36,8 @@ MASKS = {  # name: (what it is made of, σ of the smoothing in px)
 
 
 @dataclass(frozen=True)
-class Pieces:
-    """Connected pieces of one mask in a batch. Index 0 is the ground; positions in px within the 64-px frame."""
+class Regions:
+    """Connected regions of one mask in a batch. Index 0 is the background; positions in px within the 64-px frame."""
 
     label_BHW: np.ndarray
     patch_L: np.ndarray
@@ -50,21 +51,21 @@ class Pieces:
 
 @dataclass(frozen=True)
 class Chromatin:
-    """One mask of a batch: the kept pieces near the centre, the main one, and the channel that they were cut from."""
+    """One mask of a batch: the selected regions near the centre, the main one, and the channel that they come from."""
 
     channel_BHW: np.ndarray
     threshold_B: np.ndarray
     above_BHW: np.ndarray
-    kept_BHW: np.ndarray
+    mask_BHW: np.ndarray
     main_BHW: np.ndarray
-    pieces: Pieces
-    near_L: np.ndarray
-    main_B: np.ndarray
+    regions: Regions
+    selected_L: np.ndarray
+    main_region_B: np.ndarray
     empty_B: np.ndarray
 
 
-def centre(image_B3HW: np.ndarray) -> np.ndarray:
-    """The central 64 px. Raises ValueError for anything but uint8 pictures of at least 64 px."""
+def center_crop(image_B3HW: np.ndarray) -> np.ndarray:
+    """Return the central 64 px. Raises a ValueError for anything but uint8 images of at least 64 px."""
     if (
         image_B3HW.ndim != 4
         or image_B3HW.shape[1] != 3
@@ -76,25 +77,23 @@ def centre(image_B3HW: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image_B3HW[:, :, top : top + PX, left : left + PX])
 
 
-def channels(image_B3HW: np.ndarray) -> dict[str, np.ndarray]:
-    """The smoothed channels, dark chromatin high, black padding filled with the patch's median colour."""
-    from skimage.color import rgb2hed
-
-    colour = centre(image_B3HW).astype(np.float32) / 255
-    padding = colour.max(1) < PADDING_BELOW / 255
+def chromatin_channels(image_B3HW: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the smoothed channels, high for dark chromatin; black padding is filled with the patch's median colour."""
+    color = center_crop(image_B3HW).astype(np.float32) / 255
+    padding = color.max(1) < PADDING_BELOW / 255
     for patch in np.flatnonzero(padding.any((1, 2)) & ~padding.all((1, 2))):
-        inside = ~padding[patch]
-        colour[patch][:, padding[patch]] = np.median(colour[patch][:, inside], axis=1)[:, None]
+        valid = ~padding[patch]
+        color[patch][:, padding[patch]] = np.median(color[patch][:, valid], axis=1)[:, None]
     raw = {
-        "red": 1 - colour[:, 0],
-        "fine": 1 - 0.7 * colour[:, 0] - 0.3 * colour[:, 1],
-        "haem": rgb2hed(colour, channel_axis=1)[:, 0].astype(np.float32),
+        "red": 1 - color[:, 0],
+        "fine": 1 - 0.7 * color[:, 0] - 0.3 * color[:, 1],
+        "haem": rgb2hed(color, channel_axis=1)[:, 0].astype(np.float32),
     }
     return {name: ndimage.gaussian_filter(raw[name], (0, sigma, sigma)) for name, (_, sigma) in MASKS.items()}
 
 
-def otsu(value_BN: np.ndarray) -> np.ndarray:
-    """Otsu's threshold of every row (64 bins between its own ends): where the variance between the classes is largest."""
+def otsu_threshold(value_BN: np.ndarray) -> np.ndarray:
+    """Return Otsu's threshold of every row (64 bins from its minimum to its maximum): the largest variance between classes."""
     low, high = value_BN.min(1), value_BN.max(1)
     step = np.maximum(high - low, 1e-9) / BINS
     binned = np.minimum(((value_BN - low[:, None]) / step[:, None]).astype(np.int64), BINS - 1)
@@ -110,56 +109,58 @@ def otsu(value_BN: np.ndarray) -> np.ndarray:
     return low + (best + 1) * step
 
 
-def chromatin(channel_BHW: np.ndarray) -> Chromatin:
-    """The chromatin of each patch: above Otsu's threshold, in pieces of at least 12 px whose centroid is near the centre.
+def segment_chromatin(channel_BHW: np.ndarray) -> Chromatin:
+    """Segment the chromatin of each patch: above Otsu's threshold, in regions of at least 12 px with a centroid near the centre.
 
-    The threshold is the higher of the whole frame's and the central disc's, so that pale stroma does not set it.
-    The main piece is the largest one after a Gaussian preference (σ 14 px) for the centre; it is kept wherever it lies.
+    The threshold is the higher of those of the frame and of the central disc, so that pale stroma does not set it. The main
+    region is the largest after weighting by a Gaussian (σ 14 px) about the centre; it is selected wherever it lies.
     """
     batch = len(channel_BHW)
     flat = channel_BHW.reshape(batch, -1)
-    threshold = np.maximum(otsu(flat), otsu(flat[:, DISC.ravel()])).astype(np.float32)
+    threshold = np.maximum(otsu_threshold(flat), otsu_threshold(flat[:, DISC.ravel()])).astype(np.float32)
     above = channel_BHW > threshold[:, None, None]
-    found = pieces(above)
-    distance = np.hypot(found.row_L - CENTRE, found.column_L - CENTRE)
-    large = found.area_L >= MIN_PIECE_PX
-    score = np.where(large, found.area_L * np.exp(-(distance**2) / (2 * 14**2)), 0)
+    regions = label_regions(above)
+    distance = np.hypot(regions.row_L - CENTRE, regions.column_L - CENTRE)
+    large = regions.area_L >= MIN_REGION_PX
+    score = np.where(large, regions.area_L * np.exp(-(distance**2) / (2 * 14**2)), 0)
     order = np.argsort(score[1:], kind="stable") + 1
     main = np.zeros(batch, int)
-    main[found.patch_L[order]] = order  # the last write, hence the highest score, stays
+    main[regions.patch_L[order]] = order  # the last write, hence the highest score, stays
     main = np.where(score[main] > 0, main, 0)
-    near = large & (distance < NEAR_PX)
-    near[main] = True
-    near[0] = False
-    kept = near[found.label_BHW]
-    is_main = (found.label_BHW == main[:, None, None]) & kept
-    return Chromatin(channel_BHW, threshold, above, kept, is_main, found, near, main, ~kept.any((1, 2)))
+    selected = large & (distance < NEAR_PX)
+    selected[main] = True
+    selected[0] = False
+    mask = selected[regions.label_BHW]
+    is_main = (regions.label_BHW == main[:, None, None]) & mask
+    return Chromatin(channel_BHW, threshold, above, mask, is_main, regions, selected, main, ~mask.any((1, 2)))
 
 
-def pieces(mask_BHW: np.ndarray) -> Pieces:
-    """Connected pieces (eight neighbours) with their areas, centroids and second central moments."""
+def label_regions(mask_BHW: np.ndarray) -> Regions:
+    """Return the connected regions (eight neighbours) with their areas, centroids and second central moments."""
     label, count = ndimage.label(mask_BHW, EIGHT)
     patch, row, column = np.nonzero(label)
-    own = label[patch, row, column]
-    total = np.bincount(own, minlength=count + 1).astype(float)
-    size = np.maximum(total, 1)
+    region = label[patch, row, column]
+    area = np.bincount(region, minlength=count + 1).astype(float)
+    size = np.maximum(area, 1)
 
     def mean(value: np.ndarray) -> np.ndarray:
-        return np.bincount(own, value, count + 1) / size
+        return np.bincount(region, value, count + 1) / size
 
-    patches = np.zeros(count + 1, int)
-    patches[own] = patch
+    patch_L = np.zeros(count + 1, int)
+    patch_L[region] = patch
     row_mean, column_mean = mean(row), mean(column)
-    rows, columns = row - row_mean[own], column - column_mean[own]
+    rows, columns = row - row_mean[region], column - column_mean[region]
     # a pixel is a square, not a point: its own second moment is 1/12
-    return Pieces(
-        label, patches, total, row_mean, column_mean,
+    return Regions(
+        label, patch_L, area, row_mean, column_mean,
         mean(rows * rows) + 1 / 12, mean(columns * columns) + 1 / 12, mean(rows * columns),
     )  # fmt: skip
 
 
-def axes(var_row: np.ndarray, var_column: np.ndarray, cov: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance along the major and the minor axis (px²) and the major axis's angle from the columns (radians)."""
+def principal_axes(
+    var_row: np.ndarray, var_column: np.ndarray, cov: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the variance along the major and the minor axis (px²) and the major axis's angle from the columns (radians)."""
     mean = (var_row + var_column) / 2
     half = np.hypot((var_row - var_column) / 2, cov)
     return mean + half, np.maximum(mean - half, 1e-6), 0.5 * np.arctan2(2 * cov, var_column - var_row)

@@ -1,27 +1,26 @@
-"""The feature `morphology`: shape descriptors of three chromatin masks of the central 64 px, by name and in words."""
+"""The feature `morphology`: named shape descriptors of three chromatin masks of the central 64 px."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from mitotype.core.words import MPP_UM
-from mitotype.features import Described, Descriptor, Feature, features
-from mitotype.features.levels import grain, half_dark
-from mitotype.features.masks import MASKS, PX, channels, chromatin
-from mitotype.features.outline import outlines, sizes, thickness
-from mitotype.features.symmetry import symmetries
+from mitotype.core.schema import MPP_UM
+from mitotype.features import Descriptor, DescriptorValues, Feature, features
+from mitotype.features.levels import grain_descriptors, half_level_descriptors
+from mitotype.features.masks import MASKS, PX, chromatin_channels, segment_chromatin
+from mitotype.features.outline import outline_descriptors, size_descriptors, thickness_descriptors
+from mitotype.features.symmetry import symmetry_descriptors
 
-CHUNK = 128  # patches at a time: enough for the array arithmetic, small enough for the processor's cache
+CHUNK = 128  # patches at a time: few enough for the processor's cache
 
-# trait: (unit, meaning, how a sentence says high, how it says low), after "the chromatin"
+# trait: (unit, meaning, phrase for high, phrase for low), after "the chromatin"
 TRAITS: dict[str, tuple[str, str, str, str]] = {
-    "area": ("µm²", "area of the kept chromatin", "is larger", "is smaller"),
+    "area": ("µm²", "area of the chromatin", "is larger", "is smaller"),
     "pieces": ("count", "pieces of at least 0.75 µm² near the centre", "lies in more pieces", "lies in fewer pieces"),
     "main_share": ("share", "main piece's share of the area",
-                   "is gathered more in one piece", "is gathered less in one piece"),
+                   "is more concentrated in one piece", "is less concentrated in one piece"),
     "second_share": ("ratio", "second piece's area to the main one's",
                      "has a larger second piece", "has a smaller second piece"),
     "scatter": ("nat", "entropy of the pieces' shares",
@@ -40,7 +39,7 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
                  "has a fuller main piece", "has a more indented main piece"),
     "solidity_all": ("ratio", "area to the hull's of all pieces", "fills its hull more", "fills its hull less"),
     "eccentricity": ("0–1", "eccentricity of the main piece's ellipse",
-                     "has a longer-drawn main piece", "has a rounder main piece"),
+                     "has a more elongated main piece", "has a rounder main piece"),
     "width_to_length": ("ratio", "minor to major axis of all pieces",
                         "is wider for its length", "is narrower for its length"),
     "length": ("µm", "major axis of all pieces' ellipse", "is longer", "is shorter"),
@@ -52,9 +51,9 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
                     "has a smoother, rounder main piece", "has a more ragged main piece"),
     "convexity": ("ratio", "hull's length to the main piece's perimeter",
                   "has a more even border", "has a more jagged border"),
-    "roughness": ("ratio", "perimeter of all to that of a disc of the area",
+    "roughness": ("ratio", "perimeter of all pieces to that of a disc of the same area",
                   "has more border for its area", "has less border for its area"),
-    "euler": ("count", "Euler number of the main piece (1 less its holes)",
+    "euler": ("count", "Euler number of the main piece (1 minus its holes)",
               "has fewer holes in the main piece", "has more holes in the main piece"),
     "holes": ("count", "holes of all pieces", "has more holes", "has fewer holes"),
     "mean_radius": ("ratio", "mean distance from the centroid to √area",
@@ -74,19 +73,19 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
                          "varies more in thickness", "varies less in thickness"),
     "skeleton": ("µm", "length of the skeleton", "has a longer skeleton", "has a shorter skeleton"),
     "skeleton_per_size": ("ratio", "skeleton to √area", "is more thread-like", "is less thread-like"),
-    "ends": ("count", "free ends of the skeleton", "has more arms", "has fewer arms"),
+    "ends": ("count", "end points of the skeleton", "has more arms", "has fewer arms"),
     "branchings": ("count", "branching pixels of the skeleton", "branches more", "branches less"),
-    "opened_2": ("share", "area that an opening by a disc of 2 px leaves",
-                 "has less that is thin", "has more that is thin"),
-    "opened_3": ("share", "area that an opening by a disc of 3 px leaves",
-                 "has less that is slender", "has more that is slender"),
+    "opened_2": ("share", "area after an opening by a disc of 2 px",
+                 "has fewer thin parts", "has more thin parts"),
+    "opened_3": ("share", "area after an opening by a disc of 3 px",
+                 "has fewer slender parts", "has more slender parts"),
     "closed_2": ("ratio", "area after a closing by a disc of 2 px", "has more clefts", "has fewer clefts"),
     "closed_3": ("ratio", "area after a closing by a disc of 3 px", "has more wide clefts", "has fewer wide clefts"),
     "symmetry": ("0–1", "overlap of the mask with itself turned by 180° about its centroid",
                  "is more point-symmetric", "is less point-symmetric"),
-    "density_symmetry": ("0–1", "the same of the density",
+    "density_symmetry": ("0–1", "the same for the density",
                          "is more point-symmetric in its darkness", "is less point-symmetric in its darkness"),
-    "main_symmetry": ("0–1", "the same of the main piece",
+    "main_symmetry": ("0–1", "the same for the main piece",
                       "has a more point-symmetric main piece", "has a less point-symmetric main piece"),
     "wave1": ("share", "angular wave 1 of the density", "is more lopsided", "is less lopsided"),
     "wave2": ("share", "angular wave 2 of the density",
@@ -98,7 +97,7 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
     "mirror_both": ("0–1", "mean overlap over the best two crossed mirrors",
                     "is more symmetric about two crossed axes", "is less symmetric about two crossed axes"),
     **{
-        f"band{band}": ("0–1", f"unevenness round the band {1.5 * (band - 1):g}–{1.5 * band:g} µm from the centroid",
+        f"band{band}": ("0–1", f"unevenness around the band {1.5 * (band - 1):g}–{1.5 * band:g} µm from the centroid",
                         f"is more uneven {1.5 * (band - 1):g}–{1.5 * band:g} µm out",
                         f"is more even {1.5 * (band - 1):g}–{1.5 * band:g} µm out")
         for band in (1, 2, 3, 4)
@@ -113,7 +112,7 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
         for trait, meaning, high, low in (
             ("skew", "skewness of the density", "is more lopsided", "is more balanced"),
             ("tails", "fourth moment of the density", "has longer tails", "has shorter tails"),
-            ("waist", "share of the density near the middle", "is gathered more at the middle", "is parted more at the middle"),
+            ("waist", "share of the density near the middle", "is denser at the middle", "is less dense at the middle"),
         )
     },
     "half_pieces": ("count", "pieces above half of the darkness", "has more dark cores", "has fewer dark cores"),
@@ -124,10 +123,10 @@ TRAITS: dict[str, tuple[str, str, str, str]] = {
     "unevenness": ("ratio", "variation of darkness to the contrast", "is more unevenly dark", "is more evenly dark"),
     "grains_15": ("count", "grains of 15 % contrast inside", "is grainier", "is less grainy"),
     "grains_25": ("count", "grains of 25 % contrast inside", "has more strong grains", "has fewer strong grains"),
-    "loose_grains_15": ("count", "grains of 15 % contrast loose about it",
-                        "has more loose grains about it", "has fewer loose grains about it"),
-    "loose_grains_25": ("count", "grains of 25 % contrast loose about it",
-                        "has more loose fragments about it", "has fewer loose fragments about it"),
+    "loose_grains_15": ("count", "grains of 15 % contrast around it",
+                        "has more loose grains around it", "has fewer loose grains around it"),
+    "loose_grains_25": ("count", "grains of 25 % contrast around it",
+                        "has more loose fragments around it", "has fewer loose fragments around it"),
 }  # fmt: skip
 
 DESCRIPTORS = tuple(
@@ -136,45 +135,45 @@ DESCRIPTORS = tuple(
     for trait, (unit, meaning, high, low) in TRAITS.items()
 )
 NAMES = tuple(descriptor.name for descriptor in DESCRIPTORS)
+GROUPS = (
+    size_descriptors, outline_descriptors, thickness_descriptors,
+    symmetry_descriptors, half_level_descriptors, grain_descriptors,
+)  # fmt: skip
 
 
-def morphology(image_B3HW: np.ndarray, *, processes: int = 1) -> Described:
-    """The shape descriptors of uint8 patches (at 0.25 µm/px, the figure at the centre, at least 64 px).
+def morphology(image_B3HW: np.ndarray, *, processes: int = 1) -> DescriptorValues:
+    """Return the shape descriptors of uint8 patches (at 0.25 µm/px, the figure at the centre, at least 64 px).
 
-    A mask without chromatin near the centre has no shape: its descriptors are nan and the patch's reason says which
-    mask it was. The numbers of a patch do not depend on its neighbours in the batch.
+    The descriptors of a mask without chromatin near the centre are nan, and the patch's reason names the mask. The numbers
+    of a patch do not depend on the other patches of the batch.
 
-    Raises ValueError for a picture of another kind or size.
+    Raises a ValueError for images of another dtype or size.
     """
     chunks = [image_B3HW[start : start + CHUNK] for start in range(0, len(image_B3HW), CHUNK)]
     if processes > 1 and len(chunks) > 1:
         with ProcessPoolExecutor(processes) as pool:
-            done = list(pool.map(_chunk, chunks))
+            results = list(pool.map(_compute_chunk, chunks))
     else:
-        done = [_chunk(chunk) for chunk in chunks]
-    value = np.concatenate([value for value, _ in done]) if done else np.empty((0, len(NAMES)), np.float32)
-    return Described(NAMES, value, tuple(reason for _, reasons in done for reason in reasons))
+        results = [_compute_chunk(chunk) for chunk in chunks]
+    value = np.concatenate([value for value, _ in results]) if results else np.empty((0, len(NAMES)), np.float32)
+    return DescriptorValues(NAMES, value, tuple(reason for _, reasons in results for reason in reasons))
 
 
-def _chunk(image_B3HW: np.ndarray) -> tuple[np.ndarray, list[str]]:
+def _compute_chunk(image_B3HW: np.ndarray) -> tuple[np.ndarray, list[str]]:
     value = np.empty((len(image_B3HW), len(NAMES)), np.float32)
-    absent: list[list[str]] = [[] for _ in image_B3HW]
+    missing: list[list[str]] = [[] for _ in image_B3HW]
     column = 0
-    for mask, channel_BHW in channels(np.asarray(image_B3HW)).items():
-        found = chromatin(channel_BHW)
-        measured = (
-            sizes(found) | outlines(found) | thickness(found) | symmetries(found) | half_dark(found) | grain(found)
-        )
+    for mask, channel_BHW in chromatin_channels(np.asarray(image_B3HW)).items():
+        chromatin = segment_chromatin(channel_BHW)
+        values: dict[str, np.ndarray] = {}
+        for descriptors in GROUPS:
+            values |= descriptors(chromatin)
         for trait in TRAITS:
-            value[:, column] = np.where(found.empty_B, np.nan, measured[trait])
+            value[:, column] = np.where(chromatin.empty_B, np.nan, values[trait])
             column += 1
-        for patch in np.flatnonzero(found.empty_B):
-            absent[patch].append(mask)
-    return value, [f"no chromatin near the centre in the mask {_listed(masks)}" if masks else "" for masks in absent]
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
+        for patch in np.flatnonzero(chromatin.empty_B):
+            missing[patch].append(mask)
+    return value, [f"no chromatin near the centre in the mask {', '.join(masks)}" if masks else "" for masks in missing]
 
 
 features.add("morphology")(
@@ -183,8 +182,8 @@ features.add("morphology")(
         meaning="three chromatin masks (Otsu in two red-like channels and in haematoxylin) and their shapes",
         needs_px=PX,
         mpp_um=MPP_UM,
-        masks={mask: f"{made_of}, smoothed by {sigma:g} px" for mask, (made_of, sigma) in MASKS.items()},
+        masks={mask: f"{source}, smoothed by {sigma:g} px" for mask, (source, sigma) in MASKS.items()},
         descriptors=DESCRIPTORS,
-        describe=morphology,
+        compute=morphology,
     )
 )

@@ -1,68 +1,71 @@
-"""Size, pieces and outline of a chromatin mask, for a whole batch at once. Lengths in µm, areas in µm²."""
+"""Size, regions and outline of a chromatin mask, computed per batch. Lengths in µm, areas in µm²."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from skimage.morphology import skeletonize
 
-from mitotype.core.words import MPP_UM
-from mitotype.features.masks import CENTRE, EIGHT, FOUR, FROM_EDGE, PX, Chromatin, axes
-from mitotype.features.points import Points, points
+from mitotype.core.schema import MPP_UM
+from mitotype.features.masks import CENTRE, EDGE_DISTANCE, EIGHT, FOUR, PX, Chromatin, principal_axes
+from mitotype.features.points import Points
 
 DIRECTIONS = 32
 ANGLE = np.arange(DIRECTIONS) * 2 * np.pi / DIRECTIONS
-GAP_PX = 2  # between the tiles of a mosaic, so that neighbours do not touch
+GAP_PX = 2  # between tiled masks, so that neighbours do not touch
 
 
-def sizes(found: Chromatin) -> dict[str, np.ndarray]:
-    """Areas, pieces and satellites. A satellite is a kept piece of less than a quarter of the main one."""
-    part, batch = found.pieces, len(found.kept_BHW)
-    own, near = part.patch_L, found.near_L
-    area = np.maximum(found.kept_BHW.sum((1, 2)), 1).astype(float)
-    main = np.maximum(part.area_L[found.main_B], 1)
-    other = near.copy()
-    other[found.main_B] = False
+def size_descriptors(chromatin: Chromatin) -> dict[str, np.ndarray]:
+    """Return areas, counts and satellites. A satellite is a selected region of less than a quarter of the main one's area."""
+    regions, mask, main_region = chromatin.regions, chromatin.mask_BHW, chromatin.main_region_B
+    patch, selected, batch = regions.patch_L, chromatin.selected_L, len(mask)
+    area = np.maximum(mask.sum((1, 2)), 1).astype(float)
+    main = np.maximum(regions.area_L[main_region], 1)
+    other = selected.copy()
+    other[main_region] = False
     second = np.zeros(batch)
-    np.maximum.at(second, own, np.where(other, part.area_L, 0))
-    small = other & (part.area_L < 0.25 * main[own])
-    away = np.hypot(part.row_L - part.row_L[found.main_B][own], part.column_L - part.column_L[found.main_B][own])
-    share = np.where(near, part.area_L / area[own], 0)
+    np.maximum.at(second, patch, np.where(other, regions.area_L, 0))
+    small = other & (regions.area_L < 0.25 * main[patch])
+    main_row, main_column = regions.row_L[main_region], regions.column_L[main_region]
+    distance = np.hypot(regions.row_L - main_row[patch], regions.column_L - main_column[patch])
+    share = np.where(selected, regions.area_L / area[patch], 0)
 
     def total(value: np.ndarray) -> np.ndarray:
-        return np.bincount(own, value, batch)
+        return np.bincount(patch, value, batch)
 
     return {
         "area": area * MPP_UM**2,
-        "pieces": total(near),
+        "pieces": total(selected),
         "main_share": main / area,
         "second_share": second / main,
         "scatter": -total(share * np.log(np.maximum(share, 1e-12))),
         "satellites": total(small),
-        "satellite_share": total(small * part.area_L) / area,
-        "satellite_distance": total(other * part.area_L * away) / area * MPP_UM,
-        "off_centre": np.hypot(part.row_L[found.main_B] - CENTRE, part.column_L[found.main_B] - CENTRE) * MPP_UM,
-        **{f"cut_{px}": (found.kept_BHW & (px > FROM_EDGE)).sum((1, 2)) / area for px in (1, 3)},
+        "satellite_share": total(small * regions.area_L) / area,
+        "satellite_distance": total(other * regions.area_L * distance) / area * MPP_UM,
+        "off_centre": np.hypot(main_row - CENTRE, main_column - CENTRE) * MPP_UM,
+        **{f"cut_{px}": (mask & (px > EDGE_DISTANCE)).sum((1, 2)) / area for px in (1, 3)},
     }
 
 
-def outlines(found: Chromatin) -> dict[str, np.ndarray]:
-    """Convexity, elongation, roughness, holes and Hu's moments of the main piece and of all kept chromatin."""
-    part, kept, main = found.pieces, found.kept_BHW, found.main_BHW
-    pixel = points(kept)
-    area_all = np.maximum(pixel.total(), 1)
-    area_main = np.maximum(part.area_L[found.main_B], 1)
-    major, minor, _ = axes(part.var_row_L[found.main_B], part.var_column_L[found.main_B], part.cov_L[found.main_B])
-    y, x = pixel.about(*pixel.centroid(CENTRE))
-    major_all, minor_all, _ = axes(pixel.mean(y * y) + 1 / 12, pixel.mean(x * x) + 1 / 12, pixel.mean(x * y))
-    border_main, border_all = border(main), border(kept)
-    hull_main, round_main, longest, narrowest = hull(border_main)
+def outline_descriptors(chromatin: Chromatin) -> dict[str, np.ndarray]:
+    """Return convexity, elongation, roughness, holes and Hu's moments of the main region and of all chromatin."""
+    regions, mask, main, i = chromatin.regions, chromatin.mask_BHW, chromatin.main_BHW, chromatin.main_region_B
+    pixels = Points.of_mask(mask)
+    area_all = np.maximum(pixels.total(), 1)
+    area_main = np.maximum(regions.area_L[i], 1)
+    major, minor, _ = principal_axes(regions.var_row_L[i], regions.var_column_L[i], regions.cov_L[i])
+    y, x = pixels.relative_to(*pixels.centroid(CENTRE))
+    var_y, var_x = pixels.mean(y * y) + 1 / 12, pixels.mean(x * x) + 1 / 12
+    major_all, minor_all, _ = principal_axes(var_y, var_x, pixels.mean(x * y))
+    border_main, border_all = border(main), border(mask)
+    hull_main, hull_length, longest, narrowest = hull(border_main)
     hull_all, _, longest_all, _ = hull(border_all)
-    edge_main, edge_all = perimeter(border_main), perimeter(border_all)
+    perimeter_main, perimeter_all = perimeter(border_main), perimeter(border_all)
     radius = np.hypot(y, x)
-    mean_radius = pixel.mean(radius)
-    furthest = np.zeros(len(kept))
-    np.maximum.at(furthest, pixel.patch_N, radius)
-    spread = np.sqrt(np.maximum(pixel.mean(radius**2) - mean_radius**2, 0))
+    mean_radius = pixels.mean(radius)
+    max_radius = np.zeros(len(mask))
+    np.maximum.at(max_radius, pixels.patch_N, radius)
+    std_radius = np.sqrt(np.maximum(pixels.mean(radius**2) - mean_radius**2, 0))
     return {
         "solidity": area_main / np.maximum(hull_main, 1),
         "solidity_all": area_all / np.maximum(hull_all, 1),
@@ -73,138 +76,141 @@ def outlines(found: Chromatin) -> dict[str, np.ndarray]:
         "longest": longest * MPP_UM,
         "narrowest": narrowest * MPP_UM,
         "longest_all": longest_all * MPP_UM,
-        "circularity": 4 * np.pi * area_main / np.maximum(edge_main, 1) ** 2,
-        "convexity": round_main / np.maximum(edge_main, 1),
-        "roughness": edge_all / (2 * np.sqrt(np.pi * area_all)),
+        "circularity": 4 * np.pi * area_main / np.maximum(perimeter_main, 1) ** 2,
+        "convexity": hull_length / np.maximum(perimeter_main, 1),
+        "roughness": perimeter_all / (2 * np.sqrt(np.pi * area_all)),
         "euler": euler(main),
-        "holes": np.bincount(part.patch_L, found.near_L, len(kept)) - euler(kept),
+        "holes": np.bincount(regions.patch_L, chromatin.selected_L, len(mask)) - euler(mask),
         "mean_radius": mean_radius / np.sqrt(area_all),
-        "spread": spread / np.maximum(mean_radius, 1e-6),
-        "reach": furthest / np.sqrt(area_all),
-        **{f"hu{order}": value for order, value in enumerate(hu_moments(pixel), start=1)},
+        "spread": std_radius / np.maximum(mean_radius, 1e-6),
+        "reach": max_radius / np.sqrt(area_all),
+        **{f"hu{order}": value for order, value in enumerate(hu_moments(pixels), start=1)},
     }
 
 
-def thickness(found: Chromatin) -> dict[str, np.ndarray]:
-    """Skeleton, thickness and what an opening or a closing by discs of 2 and 3 px leaves (shares of the area)."""
-    from skimage.morphology import skeletonize
-
-    kept = found.kept_BHW
-    area = np.maximum(kept.sum((1, 2)), 1)
-    tiles = mosaic(kept)
-    depth = tiled(ndimage.distance_transform_edt(tiles), len(kept))
-    spine = tiled(skeletonize(tiles), len(kept))
-    length = spine.sum((1, 2))
-    along = np.maximum(length, 1)
-    half = (spine * depth).sum((1, 2)) / along
-    varied = np.sqrt(np.maximum((spine * depth**2).sum((1, 2)) / along - half**2, 0))
-    around = ndimage.convolve(spine.astype(np.uint8), EIGHT.astype(np.uint8), mode="constant")  # counts itself too
+def thickness_descriptors(chromatin: Chromatin) -> dict[str, np.ndarray]:
+    """Return the skeleton, the thickness and the area after opening or closing by discs of 2 and 3 px (shares of the area)."""
+    mask = chromatin.mask_BHW
+    batch = len(mask)
+    area = np.maximum(mask.sum((1, 2)), 1)
+    tiles = tile(mask)
+    depth = untile(ndimage.distance_transform_edt(tiles), batch)
+    skeleton = untile(skeletonize(tiles), batch)
+    length = skeleton.sum((1, 2))
+    pixels = np.maximum(length, 1)
+    half = (skeleton * depth).sum((1, 2)) / pixels
+    half_std = np.sqrt(np.maximum((skeleton * depth**2).sum((1, 2)) / pixels - half**2, 0))
+    neighbours = ndimage.convolve(
+        skeleton.astype(np.uint8), EIGHT.astype(np.uint8), mode="constant"
+    )  # with the pixel itself
     values = {
         "thickest": depth.max((1, 2)) * 2 * MPP_UM,
         "thickness": half * 2 * MPP_UM,
-        "thickness_varies": varied / np.maximum(half, 1e-6),
+        "thickness_varies": half_std / np.maximum(half, 1e-6),
         "skeleton": length * MPP_UM,
         "skeleton_per_size": length / np.sqrt(area),
-        "ends": (spine & (around == 2)).sum((1, 2)),
-        "branchings": (spine & (around >= 4)).sum((1, 2)),
+        "ends": (skeleton & (neighbours == 2)).sum((1, 2)),
+        "branchings": (skeleton & (neighbours >= 4)).sum((1, 2)),
     }
     for px in (2, 3):
-        values[f"opened_{px}"] = swept(swept(kept, px, grow=False), px, grow=True).sum((1, 2)) / area
-        values[f"closed_{px}"] = swept(swept(kept, px, grow=True), px, grow=False).sum((1, 2)) / area
+        opened = morph_disc(morph_disc(mask, px, dilate=False), px, dilate=True)
+        closed = morph_disc(morph_disc(mask, px, dilate=True), px, dilate=False)
+        values[f"opened_{px}"] = opened.sum((1, 2)) / area
+        values[f"closed_{px}"] = closed.sum((1, 2)) / area
     return values
 
 
-def swept(mask_BHW: np.ndarray, px: int, *, grow: bool) -> np.ndarray:
-    """Dilation (`grow`) or erosion of each mask by a disc of radius `px`; what lies beyond the frame neither grows nor eats."""
+def morph_disc(mask_BHW: np.ndarray, px: int, *, dilate: bool) -> np.ndarray:
+    """Return the dilation or erosion of each mask by a disc of radius `px`; pixels beyond the frame have no effect."""
     height, width = mask_BHW.shape[1:]
-    framed = np.pad(mask_BHW if grow else ~mask_BHW, ((0, 0), (px, px), (px, px)), constant_values=False)
-    total = np.zeros(mask_BHW.shape, bool)
+    padded = np.pad(mask_BHW if dilate else ~mask_BHW, ((0, 0), (px, px), (px, px)), constant_values=False)
+    out = np.zeros(mask_BHW.shape, bool)
     for down in range(-px, px + 1):
         for right in range(-px, px + 1):
             if down**2 + right**2 <= (px + 0.3) ** 2:
-                total |= framed[:, px + down : px + down + height, px + right : px + right + width]
-    return total if grow else ~total
+                out |= padded[:, px + down : px + down + height, px + right : px + right + width]
+    return out if dilate else ~out
 
 
-def mosaic(mask_BHW: np.ndarray) -> np.ndarray:
-    """The masks as one picture with 2 px of ground about each."""
+def tile(mask_BHW: np.ndarray) -> np.ndarray:
+    """Return the masks as one image with 2 px of background around each."""
     batch = len(mask_BHW)
     side = int(np.ceil(np.sqrt(batch)))
     tiles = np.zeros((side * side, PX + 2 * GAP_PX, PX + 2 * GAP_PX), bool)
     tiles[:batch, GAP_PX:-GAP_PX, GAP_PX:-GAP_PX] = mask_BHW
-    wide = tiles.reshape(side, side, *tiles.shape[1:]).transpose(0, 2, 1, 3)
-    return wide.reshape(side * tiles.shape[1], side * tiles.shape[2])
+    grid = tiles.reshape(side, side, *tiles.shape[1:]).transpose(0, 2, 1, 3)
+    return grid.reshape(side * tiles.shape[1], side * tiles.shape[2])
 
 
-def tiled(picture: np.ndarray, batch: int) -> np.ndarray:
-    """The B tiles of a `mosaic` back, 64 px each."""
+def untile(image: np.ndarray, batch: int) -> np.ndarray:
+    """Return the B masks of `tile`, 64 px each."""
     step = PX + 2 * GAP_PX
-    side = picture.shape[0] // step
-    tiles = picture.reshape(side, step, side, step).transpose(0, 2, 1, 3).reshape(side * side, step, step)
+    side = image.shape[0] // step
+    tiles = image.reshape(side, step, side, step).transpose(0, 2, 1, 3).reshape(side * side, step, step)
     return tiles[:batch, GAP_PX:-GAP_PX, GAP_PX:-GAP_PX]
 
 
 def hull(border_BHW: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Area (px²) and length (px) of the hull of each border, its largest and its smallest width (Feret, px).
+    """Return area (px²) and length (px) of the convex hull of each border, and its largest and smallest width (Feret, px).
 
     By the support function h(φ) = max over the pixels' corners of x cos φ + y sin φ in 32 directions: the polygon of
-    the supporting lines holds the hull and is about one in a hundred larger. 0 for an empty mask.
+    the supporting lines contains the hull and is about 1 % larger. 0 for an empty mask.
     """
     batch = len(border_BHW)
     patch, row, column = np.nonzero(border_BHW)
     corner = 0.5 * (np.abs(np.sin(ANGLE)) + np.abs(np.cos(ANGLE)))
-    reach = row[:, None] * np.sin(ANGLE) + column[:, None] * np.cos(ANGLE) + corner
+    projection = row[:, None] * np.sin(ANGLE) + column[:, None] * np.cos(ANGLE) + corner
     support = np.zeros((batch, DIRECTIONS))
     present, first = np.unique(patch, return_index=True)
     if len(present):
-        support[present] = np.maximum.reduceat(reach, first, axis=0)
+        support[present] = np.maximum.reduceat(projection, first, axis=0)
     step = 2 * np.pi / DIRECTIONS
-    after = np.roll(support, -1, 1)
-    x = (support * np.sin(ANGLE + step) - after * np.sin(ANGLE)) / np.sin(step)
-    y = (after * np.cos(ANGLE) - support * np.cos(ANGLE + step)) / np.sin(step)
+    following = np.roll(support, -1, 1)
+    x = (support * np.sin(ANGLE + step) - following * np.sin(ANGLE)) / np.sin(step)
+    y = (following * np.cos(ANGLE) - support * np.cos(ANGLE + step)) / np.sin(step)
     area = 0.5 * (x * np.roll(y, -1, 1) - np.roll(x, -1, 1) * y).sum(1)
     length = np.hypot(x - np.roll(x, -1, 1), y - np.roll(y, -1, 1)).sum(1)
     width = support + np.roll(support, DIRECTIONS // 2, 1)
     return area, length, width.max(1), width.min(1)
 
 
-_STEP = np.zeros(256)
-_STEP[[5, 7, 15, 17, 25, 27]] = 1
-_STEP[[21, 33]] = np.sqrt(2)
-_STEP[[13, 23]] = (1 + np.sqrt(2)) / 2
+_EDGE_LENGTH = np.zeros(256)
+_EDGE_LENGTH[[5, 7, 15, 17, 25, 27]] = 1
+_EDGE_LENGTH[[21, 33]] = np.sqrt(2)
+_EDGE_LENGTH[[13, 23]] = (1 + np.sqrt(2)) / 2
 
 
 def border(mask_BHW: np.ndarray) -> np.ndarray:
-    """The pixels of each mask that touch the ground with a side (beyond the frame is ground)."""
+    """Return the pixels of each mask with a background pixel at a side (beyond the frame is background)."""
     return mask_BHW & ~ndimage.binary_erosion(mask_BHW, FOUR)
 
 
 def perimeter(border_BHW: np.ndarray) -> np.ndarray:
-    """Length of each border (px) by the weights of Benkrid, Crookes and Benkrid (2000), as scikit-image has it."""
+    """Return the length of each border (px) by the weights of Benkrid, Crookes and Benkrid (2000), as in scikit-image."""
     code = np.zeros(border_BHW.shape, np.uint8)
-    framed = np.pad(border_BHW, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
+    padded = np.pad(border_BHW, ((0, 0), (1, 1), (1, 1))).astype(np.uint8)
     for row in range(3):
         for column in range(3):
             weight = (1, 2, 10)[abs(row - 1) + abs(column - 1)]
-            code += weight * framed[:, row : row + PX, column : column + PX]
-    return _STEP[code].sum((1, 2))
+            code += weight * padded[:, row : row + PX, column : column + PX]
+    return _EDGE_LENGTH[code].sum((1, 2))
 
 
 def euler(mask_BHW: np.ndarray) -> np.ndarray:
-    """Pieces less holes, counted over 2 × 2 quads (eight neighbours): (Q1 - Q3 - 2 Qd) / 4, after Gray (1971)."""
-    framed = np.pad(mask_BHW, ((0, 0), (1, 1), (1, 1)))
-    a, b, c, d = framed[:, :-1, :-1], framed[:, :-1, 1:], framed[:, 1:, :-1], framed[:, 1:, 1:]
+    """Return the number of regions minus holes, counted over 2 × 2 quads (eight neighbours): (Q1 - Q3 - 2 Qd) / 4, after Gray (1971)."""
+    padded = np.pad(mask_BHW, ((0, 0), (1, 1), (1, 1)))
+    a, b, c, d = padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, :-1], padded[:, 1:, 1:]
     count = a.astype(np.int8) + b + c + d
     diagonal = (count == 2) & (a == d)
     return ((count == 1).sum((1, 2)) - (count == 3).sum((1, 2)) - 2 * diagonal.sum((1, 2))) / 4
 
 
-def hu_moments(pixel: Points) -> list[np.ndarray]:
-    """The first four of Hu's (1962) invariants, of scale-normalised central moments η_pq = µ_pq / µ_00^(1 + (p+q)/2)."""
-    y, x = pixel.about(*pixel.centroid(CENTRE))
-    area = np.maximum(pixel.total(), 1)
-    e20, e02, e11 = (pixel.total(value) / area**2 for value in (x * x, y * y, x * y))
-    e30, e03, e21, e12 = (pixel.total(value) / area**2.5 for value in (x * x * x, y * y * y, x * x * y, x * y * y))
+def hu_moments(pixels: Points) -> list[np.ndarray]:
+    """Return the first four of Hu's (1962) invariants, from scale-normalised central moments η_pq = µ_pq / µ_00^(1 + (p+q)/2)."""
+    y, x = pixels.relative_to(*pixels.centroid(CENTRE))
+    area = np.maximum(pixels.total(), 1)
+    e20, e02, e11 = (pixels.total(value) / area**2 for value in (x * x, y * y, x * y))
+    e30, e03, e21, e12 = (pixels.total(value) / area**2.5 for value in (x * x * x, y * y * y, x * x * y, x * y * y))
     return [
         e20 + e02,
         (e20 - e02) ** 2 + 4 * e11**2,

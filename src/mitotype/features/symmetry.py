@@ -4,56 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
-from mitotype.features.masks import CENTRE, Chromatin, axes
-from mitotype.features.points import Points, between, points
+from mitotype.features.masks import CENTRE, Chromatin, principal_axes
+from mitotype.features.points import Points, bilinear
 
 RINGS, SECTORS = 12, 48
-REACH_PX = 24.0
-RADIUS = (np.arange(RINGS) + 0.5) * REACH_PX / RINGS
+MAX_RADIUS_PX = 24.0
+RADIUS = (np.arange(RINGS) + 0.5) * MAX_RADIUS_PX / RINGS
 THETA = np.arange(SECTORS) * 2 * np.pi / SECTORS
 WAVES = (1, 2, 3, 4)
 BANDS = 4
 
 
-def symmetries(found: Chromatin) -> dict[str, np.ndarray]:
-    """Point symmetry of the kept mask, of the density and of the main piece; then all that needs polar coordinates."""
-    density = weighed(found)
+def symmetry_descriptors(chromatin: Chromatin) -> dict[str, np.ndarray]:
+    """Return point symmetry of the mask, of the density and of the main region, then polar and axis descriptors."""
+    density = density_weight(chromatin)
     values = {}
-    for name, weight in (("", found.kept_BHW), ("density_", density), ("main_", found.main_BHW)):
-        values[f"{name}symmetry"] = point_symmetry(weight, points(weight > 0, weight))
-    pixel = points(density > 0, density)
-    return values | around(polar(density, *pixel.centroid(CENTRE))) | along(pixel)
+    for name, weight in (("", chromatin.mask_BHW), ("density_", density), ("main_", chromatin.main_BHW)):
+        values[f"{name}symmetry"] = point_symmetry(weight, Points.of_mask(weight > 0, weight))
+    pixels = Points.of_mask(density > 0, density)
+    return values | polar_descriptors(polar(density, *pixels.centroid(CENTRE))) | axis_descriptors(pixels)
 
 
-def weighed(found: Chromatin) -> np.ndarray:
-    """The density above the threshold within the kept mask, its largest value 1."""
-    density = found.kept_BHW * (found.channel_BHW - found.threshold_B[:, None, None])
+def density_weight(chromatin: Chromatin) -> np.ndarray:
+    """Return the density above the threshold within the mask, scaled to a maximum of 1."""
+    density = chromatin.mask_BHW * (chromatin.channel_BHW - chromatin.threshold_B[:, None, None])
     return density / np.maximum(density.max((1, 2), keepdims=True), 1e-9)
 
 
-def point_symmetry(weight_BHW: np.ndarray, pixel: Points) -> np.ndarray:
-    """Overlap of each picture f with itself turned by 180° about its centroid c: Σ f(x) f(2c - x) / Σ f(x)².
+def point_symmetry(weight_BHW: np.ndarray, pixels: Points) -> np.ndarray:
+    """Return the overlap of each image f with itself rotated by 180° about its centroid c: Σ f(x) f(2c - x) / Σ f(x)².
 
-    Dice's coefficient for a mask: 1 is perfect; 0 where the picture is empty. `pixel` are the points of f above 0.
+    Dice's coefficient for a mask: 1 is perfect; 0 where the image is empty. `pixels` are the points of f above 0.
     """
-    row, column = (2 * where[pixel.patch_N] for where in pixel.centroid(CENTRE))
-    turned = between(weight_BHW, pixel.patch_N, row - pixel.row_N, column - pixel.column_N)
-    return pixel.total(turned) / np.maximum(pixel.total(pixel.weight_N), 1e-9)
+    row, column = (2 * centre_B[pixels.patch_N] for centre_B in pixels.centroid(CENTRE))
+    rotated = bilinear(weight_BHW, pixels.patch_N, row - pixels.row_N, column - pixels.column_N)
+    return pixels.total(rotated) / np.maximum(pixels.total(pixels.weight_N), 1e-9)
 
 
-def polar(picture_BHW: np.ndarray, row_B: np.ndarray, column_B: np.ndarray) -> np.ndarray:
-    """Each picture about its centre as 12 rings (to 6 µm) × 48 directions."""
+def polar(image_BHW: np.ndarray, row_B: np.ndarray, column_B: np.ndarray) -> np.ndarray:
+    """Return each image in polar coordinates about its centre: 12 rings (to 6 µm) × 48 directions."""
     rows = row_B[:, None, None] + RADIUS[:, None] * np.sin(THETA)
     columns = column_B[:, None, None] + RADIUS[:, None] * np.cos(THETA)
-    patch = np.broadcast_to(np.arange(len(picture_BHW))[:, None, None], rows.shape)
-    return between(picture_BHW, patch, rows, columns)
+    patch = np.broadcast_to(np.arange(len(image_BHW))[:, None, None], rows.shape)
+    return bilinear(image_BHW, patch, rows, columns)
 
 
-def around(polar_BRS: np.ndarray) -> dict[str, np.ndarray]:
-    """What a mirror leaves unchanged, the share of each angular wave, and the unevenness of four bands of 1.5 µm.
+def polar_descriptors(polar_BRS: np.ndarray) -> dict[str, np.ndarray]:
+    """Return mirror symmetry, the share of each angular wave, and the unevenness of four bands of 1.5 µm.
 
-    With F_m the Fourier coefficients of a ring (weighted by its length): the mirror at the axis φ/2 keeps
-    Σ Re(F_m² e^{imφ}) of Σ |F_m|²; wave m holds the share |F_m|² (1 lopsided, 2 a bar or two plates, 3 tripolar, 4 a cross).
+    With F_m the Fourier coefficients of a ring (weighted by its length): the overlap with the mirror image at the axis
+    φ/2 is Σ Re(F_m² e^{imφ}) of Σ |F_m|²; wave m has the share |F_m|² (1 lopsided, 2 a bar or two plates, 3 tripolar, 4 a cross).
     """
     ring = polar_BRS * np.sqrt(RADIUS)[:, None]
     energy = np.maximum((ring**2).sum((1, 2)), 1e-9)
@@ -67,22 +67,22 @@ def around(polar_BRS: np.ndarray) -> dict[str, np.ndarray]:
     return values | {f"band{band + 1}": uneven[:, band] for band in range(BANDS)}
 
 
-def along(pixel: Points) -> dict[str, np.ndarray]:
-    """Skewness, tails and waist of the density along its long (u) and short (v) axis; bend and wedge of one on the other."""
-    y, x = pixel.about(*pixel.centroid(CENTRE))
-    major, minor, angle = axes(pixel.mean(y * y), pixel.mean(x * x), pixel.mean(x * y))
-    cosine, sine = np.cos(angle)[pixel.patch_N], np.sin(angle)[pixel.patch_N]
-    # 0.3 px keeps a single line from dividing by nothing
-    u = (x * cosine + y * sine) / (np.sqrt(major) + 0.3)[pixel.patch_N]
-    v = (y * cosine - x * sine) / (np.sqrt(minor) + 0.3)[pixel.patch_N]
+def axis_descriptors(pixels: Points) -> dict[str, np.ndarray]:
+    """Return skewness, tails and waist of the density along its long (u) and short (v) axis, and its bend and wedge."""
+    y, x = pixels.relative_to(*pixels.centroid(CENTRE))
+    major, minor, angle = principal_axes(pixels.mean(y * y), pixels.mean(x * x), pixels.mean(x * y))
+    cosine, sine = np.cos(angle)[pixels.patch_N], np.sin(angle)[pixels.patch_N]
+    # 0.3 px: a single line has no width
+    u = (x * cosine + y * sine) / (np.sqrt(major) + 0.3)[pixels.patch_N]
+    v = (y * cosine - x * sine) / (np.sqrt(minor) + 0.3)[pixels.patch_N]
     values = {
-        "bend": np.abs(pixel.mean(v * (u * u - 1))),
-        "wedge": np.abs(pixel.mean(u * v * v)),
-        "corners": pixel.mean(u * u * v * v),
+        "bend": np.abs(pixels.mean(v * (u * u - 1))),
+        "wedge": np.abs(pixels.mean(u * v * v)),
+        "corners": pixels.mean(u * u * v * v),
     }
     for axis, z in (("long", u), ("short", v)):
         square = z * z
-        values[f"skew_{axis}"] = np.abs(pixel.mean(z * square))
-        values[f"tails_{axis}"] = pixel.mean(square * square)
-        values[f"waist_{axis}"] = pixel.mean(np.abs(z) < 0.35)
+        values[f"skew_{axis}"] = np.abs(pixels.mean(z * square))
+        values[f"tails_{axis}"] = pixels.mean(square * square)
+        values[f"waist_{axis}"] = pixels.mean(np.abs(z) < 0.35)
     return values

@@ -1,1 +1,1 @@
-"""One experiment: recipe, samplers, mixing, loop, run. One run is one folder."""
+"""Fit one experiment: recipe, run folder, members and their three fitters; `fit.train` trains by gradients."""

@@ -1,28 +1,25 @@
-"""Folds: the fold of every training patch, stored with the run; a case in two folds stops it."""
+"""The fold of every training patch, which is stored with the run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pandas as pd
 
-from mitotype.core.words import Cohort
+from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
 from mitotype.fit.recipe import Recipe
 
-if TYPE_CHECKING:
-    import pandas as pd
 
+def assign_folds(recipe: Recipe, cohort: Cohort) -> pd.Series:
+    """Return fold 1 … K by patch_id: the study's stored ones, one per domain, or K grouped by case and stratified by class.
 
-def assign(recipe: Recipe, cohort: Cohort) -> pd.Series:
-    """Fold 1 … K by patch_id: the study's stored ones, one per domain, or K made by case and class from the recipe's seed.
-
-    Without folds ("none") every patch is in fold 1 and no member leaves it out.
+    Without folds ("none") every patch is in fold 1 and no member leaves it out. Raises a UserError for a case in two folds.
     """
     if recipe.folds == "none":
-        import pandas as pd
-
-        return splits.check(cohort, pd.Series(1, index=pd.Index(cohort.rows["patch_id"])))
-    if recipe.folds == "study":
-        return splits.check(cohort, splits.stored(cohort))
-    if recipe.folds == "domain":
-        return splits.check(cohort, splits.leave_one_out(cohort, "domain"))
-    return splits.check(cohort, splits.grouped_folds(cohort, int(recipe.folds), recipe.seed))
+        fold = pd.Series(1, index=pd.Index(cohort.rows["patch_id"]))
+    elif recipe.folds == "study":
+        fold = splits.published_folds(cohort)
+    elif recipe.folds == "domain":
+        fold = splits.leave_one_group_out(cohort, "domain")
+    else:
+        fold = splits.grouped_folds(cohort, int(recipe.folds), recipe.seed)
+    return splits.check_folds(cohort, fold)

@@ -1,134 +1,170 @@
-"""Probe: heads solved on embeddings of a frozen trunk, no gradient through a net. All folds and strengths share one cache.
+"""The probe fitter: heads solved on cached embeddings of a frozen trunk, without gradients through a net.
 
-Shapes: N training patches, D width of the embedding, K strengths.
+Shapes: N training patches, D width of the embedding, K values of C, F inner folds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
 
-from mitotype.core.mistakes import Mistake
-from mitotype.core.words import Cohort
+from mitotype.backbones import adapters, member_files
+from mitotype.backbones.adapters import Adaptation
+from mitotype.core.errors import UserError
+from mitotype.core.logistic import fit_logistic
+from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
+from mitotype.fit import lineage
+from mitotype.fit.context import MemberContext
+from mitotype.fit.embeddings import embed_run
+from mitotype.fit.targets import soft_targets
+from mitotype.fit.train.model import architecture
+from mitotype.losses import Objective
+from mitotype.scores import calibrate
+from mitotype.transforms import tta_views
 
-if TYPE_CHECKING:
-    from mitotype.backbones.adapters import Adaptation
-
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of the logistic regression on standardised embeddings
+C_GRID = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the logistic regression on standardized embeddings
 INNER_FOLDS = 3
-WIDE = 1024  # above this width Newton's matrix costs more than it saves
+MAX_NEWTON_WIDTH = 1024  # above it the Hessian costs more than it saves
+
+
+def fit(context: MemberContext) -> None:
+    """Fit a head on cached embeddings and write the member."""
+    recipe = context.recipe
+    base = lineage.find_base(recipe, context.plan, context.run.cohort)
+    assert base is not None  # validate_recipe refuses a probe of random weights
+    embedding_ND = embed_run(context, base)
+    train = context.train_cohort
+    data = probe_data(
+        embedding_ND[context.is_train_N],
+        soft_targets(train, recipe.vote_smoothing),
+        train,
+        balanced=recipe.sampler != "uniform",
+        seed=recipe.seed,
+    )
+    adaptation = adapters.parse(recipe.adaptation)
+    head = adaptation.build_head(embedding_ND.shape[1])
+    recorded = fit_head(adaptation, head, data)
+    state = {f"head.{name}": value for name, value in head.state_dict().items()}
+    sources = lineage.describe_sources(recipe, context.plan, context.run.cohort, base)
+    fields = context.member_fields | sources | recorded
+    described = architecture(recipe, Objective(recipe.objective), base)
+    member_files.write_tensors(context.dir, context.plan.name, recipe.frame, described, state, **fields)
+    context.log_solved(**recorded)
+
+
+def predict(context: MemberContext) -> dict[str, np.ndarray]:
+    """Return the logits of the fold left out by view, from cached embeddings."""
+    base = lineage.find_base(context.recipe, context.plan, context.run.cohort)
+    head = member_files.read_head(context.dir)
+    logits = {}
+    with torch.inference_mode():
+        for view, _ in tta_views(context.recipe.tta):
+            embedding_ND = embed_run(context, base, view)[~context.is_train_N]
+            logits[view] = head(torch.from_numpy(embedding_ND)).squeeze(1).numpy()
+    return logits
 
 
 @dataclass(frozen=True)
-class Known:
-    """What a probe is solved on: embeddings, soft targets, a weight per patch, and an inner fold per patch."""
+class ProbeData:
+    """Embeddings, soft targets, a weight and an inner fold per patch."""
 
     embedding_ND: np.ndarray
     target_N: np.ndarray
     weight_N: np.ndarray
-    inner_N: np.ndarray
+    inner_fold_N: np.ndarray
 
 
-def known(embedding_ND: np.ndarray, target_N: np.ndarray, cohort: Cohort, *, balanced: bool, seed: int) -> Known:
-    """`cohort` are the training patches of one fold; the inner folds keep its cases whole. `balanced` classes weigh alike."""
+def probe_data(
+    embedding_ND: np.ndarray, target_N: np.ndarray, cohort: Cohort, *, balanced: bool, seed: int
+) -> ProbeData:
+    """Return the data of a probe. `cohort` are its training patches; inner folds do not split cases.
+
+    `balanced` gives both classes the same total weight. Raises a UserError for patches of one class.
+    """
     target_N = np.asarray(target_N, float)
     if not 0 < target_N.sum() < len(target_N):
-        raise Mistake(f"All {len(target_N)} training patches are of one class.", fix="use fewer folds or other data")
+        raise UserError(f"All {len(target_N)} training patches are of one class.", fix="use fewer folds or other data")
     share = target_N.mean()
     weight_N = target_N * 0.5 / share + (1 - target_N) * 0.5 / (1 - share) if balanced else np.ones(len(target_N))
     inner = splits.grouped_folds(cohort, min(INNER_FOLDS, cohort.rows["case_id"].nunique()), seed)
-    return Known(embedding_ND, target_N, weight_N, inner.loc[cohort.rows["patch_id"]].to_numpy())
+    return ProbeData(embedding_ND, target_N, weight_N, inner.loc[cohort.rows["patch_id"]].to_numpy())
 
 
 @dataclass(frozen=True)
-class Solved:
-    """w·e + b on raw embeddings, the strength C that was chosen, and the inner log loss of every strength."""
+class ProbeResult:
+    """coef · embedding + intercept on raw embeddings, the C that was selected, and the inner log loss of every C."""
 
-    weight_D: np.ndarray
-    bias: float
-    strength: float
+    coef_D: np.ndarray
+    intercept: float
+    C: float
     inner_loss: dict[float, float]
 
 
-def logistic(known: Known, strengths: Sequence[float] = STRENGTHS) -> Solved:
-    """Logistic regression to convergence on standardised embeddings; C by the log loss of inner folds, weighted as training.
+def fit_probe(data: ProbeData, C_grid: Sequence[float] = C_GRID) -> ProbeResult:
+    """Fit a logistic regression to convergence on standardized embeddings, with C selected by the log loss of inner folds.
 
-    The least log loss wins; among strengths within half a standard error of it (over inner folds) the smallest C.
+    Of the C whose loss is within half a standard error (over inner folds) of the least, the smallest is selected.
     """
-    loss_KF = np.array([[_inner_loss(known, c, fold) for fold in np.unique(known.inner_N)] for c in strengths])
+    loss_KF = np.array([[_inner_loss(data, C, fold) for fold in np.unique(data.inner_fold_N)] for C in C_grid])
     mean_K, error_K = loss_KF.mean(1), loss_KF.std(1) / loss_KF.shape[1] ** 0.5
     best = int(mean_K.argmin())
-    chosen = next(k for k in range(len(strengths)) if mean_K[k] <= mean_K[best] + 0.5 * error_K[best])
-    every = np.ones(len(known.target_N), bool)
-    weight_D, bias = _fit(known, every, strengths[chosen])
-    return Solved(weight_D, bias, strengths[chosen], dict(zip(strengths, mean_K.tolist(), strict=True)))
+    selected = next(C for C, mean in zip(C_grid, mean_K, strict=True) if mean <= mean_K[best] + 0.5 * error_K[best])
+    coef_D, intercept = _fit_on_rows(data, np.ones(len(data.target_N), bool), selected)
+    return ProbeResult(coef_D, intercept, selected, dict(zip(C_grid, mean_K.tolist(), strict=True)))
 
 
-def _inner_loss(known: Known, strength: float, fold: int) -> float:
-    from mitotype.scores.calibrate import log_loss_of_rows
-
-    left_N = known.inner_N == fold
-    weight_D, bias = _fit(known, ~left_N, strength)
-    logit_N = known.embedding_ND[left_N] @ weight_D + bias
-    return float(np.average(log_loss_of_rows(logit_N, known.target_N[left_N]), weights=known.weight_N[left_N]))
+def _inner_loss(data: ProbeData, C: float, fold: int) -> float:
+    is_test_N = data.inner_fold_N == fold
+    coef_D, intercept = _fit_on_rows(data, ~is_test_N, C)
+    loss_N = calibrate.log_loss_of_rows(data.embedding_ND[is_test_N] @ coef_D + intercept, data.target_N[is_test_N])
+    return float(np.average(loss_N, weights=data.weight_N[is_test_N]))
 
 
-def _fit(known: Known, rows_N: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
-    """`(weight_D, bias)` on raw embeddings. A soft target is two rows, each class weighing by its share."""
-    from sklearn.linear_model import LogisticRegression
-
-    x_ND, target_N, weight_N = (
-        known.embedding_ND[rows_N].astype(np.float64),
-        known.target_N[rows_N],
-        known.weight_N[rows_N],
-    )
-    mean_D, sd_D = x_ND.mean(0), x_ND.std(0)
-    sd_D[sd_D < 1e-8] = 1.0
-    x_ND = (x_ND - mean_D) / sd_D
-    pull = np.concatenate([weight_N * target_N, weight_N * (1 - target_N)])
-    used = pull > 0
-    label = np.repeat([1, 0], len(target_N))[used]
-    solver = "newton-cholesky" if x_ND.shape[1] <= WIDE else "lbfgs"
-    model = LogisticRegression(C=strength, solver=solver, max_iter=3000, tol=1e-6)
-    model.fit(np.concatenate([x_ND, x_ND])[used], label, sample_weight=pull[used])
-    weight_D = model.coef_[0] / sd_D
-    return weight_D, float(model.intercept_[0] - weight_D @ mean_D)
+def _fit_on_rows(data: ProbeData, rows_N: np.ndarray, C: float) -> tuple[np.ndarray, float]:
+    """Return `(coef_D, intercept)` on raw embeddings of a logistic regression on standardized ones."""
+    x_ND, target_N = data.embedding_ND[rows_N].astype(np.float64), data.target_N[rows_N]
+    weight_N = data.weight_N[rows_N]
+    mean_D, std_D = x_ND.mean(0), x_ND.std(0)
+    std_D[std_D < 1e-8] = 1.0
+    solver = "newton-cholesky" if x_ND.shape[1] <= MAX_NEWTON_WIDTH else "lbfgs"
+    positive_N, negative_N = weight_N * target_N, weight_N * (1 - target_N)
+    coef_D, intercept = fit_logistic((x_ND - mean_D) / std_D, positive_N, negative_N, C=C, solver=solver, tol=1e-6)
+    coef_D = coef_D / std_D
+    return coef_D, float(intercept - coef_D @ mean_D)
 
 
-def prototypes(known: Known) -> tuple[np.ndarray, float]:
-    """`(weight_D, bias)` for a CosineHead: s (m₁ − m₀) with m the weighted means of unit embeddings, s and b by likelihood."""
-    from mitotype.scores import calibrate
+def fit_prototypes(data: ProbeData) -> tuple[np.ndarray, float]:
+    """Return `(coef_D, intercept)` of a CosineHead: s (m₁ − m₀) and b, with m the weighted class means of unit embeddings.
 
-    unit_ND = known.embedding_ND / np.maximum(np.linalg.norm(known.embedding_ND, axis=1, keepdims=True), 1e-12)
-    atypical = known.weight_N * known.target_N
-    normal = known.weight_N * (1 - known.target_N)
-    between_D = atypical @ unit_ND / atypical.sum() - normal @ unit_ND / normal.sum()
-    logit_N = unit_ND @ between_D
-    spread = float(logit_N.std()) or 1.0
-    line = calibrate.fit(logit_N / spread, known.target_N, "platt")
-    return line.slope / spread * between_D, line.intercept
+    Scale s and intercept b are fitted by maximum likelihood.
+    """
+    unit_ND = data.embedding_ND / np.maximum(np.linalg.norm(data.embedding_ND, axis=1, keepdims=True), 1e-12)
+    atypical = data.weight_N * data.target_N
+    normal = data.weight_N * (1 - data.target_N)
+    difference_D = atypical @ unit_ND / atypical.sum() - normal @ unit_ND / normal.sum()
+    logit_N = unit_ND @ difference_D
+    scale = float(logit_N.std()) or 1.0
+    line = calibrate.fit(logit_N / scale, data.target_N, "platt")
+    return line.slope / scale * difference_D, line.intercept
 
 
-def solve(adaptation: Adaptation, head: Any, known: Known) -> dict[str, float]:
-    """Fill a classifier's head; returns what is worth telling of it."""
-    import torch
-
-    from mitotype.backbones import adapters
-
-    if isinstance(adaptation, adapters.Neighbours):
-        head.remember(torch.from_numpy(known.embedding_ND).float(), torch.from_numpy(known.target_N).float())
-        return {"remembered": len(known.target_N)}
+def fit_head(adaptation: Adaptation, head: Any, data: ProbeData) -> dict[str, float]:
+    """Fill a classifier's head. Return the fields of it in the member's record and in the log."""
+    if isinstance(adaptation, adapters.KNN):
+        head.store(torch.from_numpy(data.embedding_ND).float(), torch.from_numpy(data.target_N).float())
+        return {"stored_patches": len(data.target_N)}
+    recorded: dict[str, float] = {}
     if isinstance(adaptation, adapters.Prototype):
-        weight_D, bias = prototypes(known)
-        told: dict[str, float] = {}
+        coef_D, intercept = fit_prototypes(data)
     else:
-        solved = logistic(known)
-        weight_D, bias, told = solved.weight_D, solved.bias, {"strength": solved.strength}
+        result = fit_probe(data)
+        coef_D, intercept, recorded = result.coef_D, result.intercept, {"C": result.C}
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weight_D)[None])
-        head.bias.fill_(bias)
-    return told
+        head.weight.copy_(torch.from_numpy(coef_D)[None])
+        head.bias.fill_(intercept)
+    return recorded

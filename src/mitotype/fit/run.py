@@ -1,6 +1,6 @@
-"""Run: one experiment is one folder that resumes after a kill and says DONE last.
+"""Create, resume and finalize a run: one experiment in one folder that resumes after a kill; DONE is written last.
 
-run.json          every resolved field, which were chosen, versions, machine, digests of data, split and base weights
+run.json          every field of the recipe, versions, machine, digests of data, split and initial weights
 patches.parquet   the training patches, with digest and fold       scores.parquet   out-of-fold rows
 members/          what was trained, in half precision              log.jsonl        one line per epoch
 decision.json     calibration, threshold, abstention, from out-of-fold rows only
@@ -8,192 +8,158 @@ decision.json     calibration, threshold, abstention, from out-of-fold rows only
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mitotype.core import files, pictures
-from mitotype.core.mistakes import Mistake
-from mitotype.core.words import Cohort
-from mitotype.fit.recipe import Recipe, from_plain
+import msgspec
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-Told = Callable[[dict[str, Any]], None]
-DONE = "DONE"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One member to train: its name, the fold it leaves out (0: none) and the number of its seed."""
-
-    name: str
-    fold: int
-    seed: int
-
-
-def jobs(recipe: Recipe, folds: Sequence[int]) -> list[Job]:
-    """Fold members seed by seed, then those trained on every patch."""
-    found = [Job(f"fold{fold}-seed{seed}", fold, seed) for seed in range(recipe.seeds) for fold in folds]
-    found = [] if recipe.folds == "none" else found
-    return found + [Job(f"all-seed{seed}", 0, seed) for seed in range(recipe.refit)]
+from mitotype.core import files, records, run_layout
+from mitotype.core.errors import UserError
+from mitotype.core.packing import pack_images
+from mitotype.core.run_layout import DataRecord, RunRecord, SplitRecord, names
+from mitotype.core.schema import Cohort
+from mitotype.datasets import splits
+from mitotype.fit import environment, lineage, ood, targets
+from mitotype.fit.context import OnLog, RunContext, load_run, required_px
+from mitotype.fit.folds import assign_folds
+from mitotype.fit.member import fit_member
+from mitotype.fit.members import MemberPlan, is_complete, plan_members
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.train import distributed
+from mitotype.fit.validate import resolve_recipe, validate_recipe
+from mitotype.jobs.local import LogFollower, run_parallel
+from mitotype.losses import Objective
+from mitotype.scores import decision, ensemble, table
 
 
 def start(
     recipe: Recipe,
     cohort: Cohort,
-    folder: Path,
+    run_dir: Path,
     *,
     data: Sequence[str] = (),
     hold_out: Sequence[str] = (),
     device: str = "auto",
-    told: Told = lambda line: None,
+    on_log: OnLog = lambda line: None,
 ) -> Path:
-    """Train `recipe` on a labelled training cohort into a new folder. No test set is opened. See `prepare`."""
-    prepare(recipe, cohort, folder, data=data, hold_out=hold_out, device=device)
-    return go_on(folder, told=told)
+    """Train `recipe` on a labelled training cohort into a new folder. No test set is opened. See `create`."""
+    create(recipe, cohort, run_dir, data=data, hold_out=hold_out, device=device)
+    return resume(run_dir, on_log=on_log)
 
 
-def prepare(
+def create(
     recipe: Recipe,
     cohort: Cohort,
-    folder: Path,
+    run_dir: Path,
     *,
     data: Sequence[str] = (),
     hold_out: Sequence[str] = (),
     device: str = "auto",
-    here: bool = True,
+    local: bool = True,
 ) -> None:
-    """Write everything that decides a run into its folder; nothing is trained yet. The base weights are found first.
+    """Write everything that determines a run into its folder; nothing is trained yet. The initial weights are located first.
 
-    `here` is False where another machine trains the members: then `device` need not be on this one.
-    Raises a Mistake for a folder that is taken, patches without a label, one class only, what a term of the objective lacks,
-    weights that are not to be had, and whatever `Recipe.check` finds. Then nothing is written.
+    `local` is False where another machine trains the members: then `device` need not be on this one.
+    Raises a UserError for a folder that contains a run, patches without a label, one class only, missing targets of a loss,
+    unavailable weights, and everything that `validate_recipe` reports. Then nothing is written.
     """
-    from mitotype.datasets import splits
-    from mitotype.fit import folds, machine, prior, targets
-    from mitotype.losses import Objective
-    from mitotype.scores import table
-
-    if (folder / "run.json").exists():
-        raise Mistake(
-            f"'{folder}' already holds a run.", fix=f"mitotype resume {folder}, or choose another folder with --out"
-        )
-    recipe.check()
-    recipe = recipe.resolved()
+    if names.is_run(run_dir):
+        fix = f"mitotype resume {run_dir}, or choose another folder with --out"
+        raise UserError(f"'{run_dir}' already contains a run.", fix=fix)
+    validate_recipe(recipe)
+    recipe = resolve_recipe(recipe)
     _check_labels(cohort)
-    targets.check(cohort, Objective(recipe.objective).heads())
-    pack = pictures.pack(cohort, min_px=needs_px(recipe))
-    fold = folds.assign(recipe, cohort)
+    targets.check_targets(cohort, Objective(recipe.objective).aux_heads())
+    pack = pack_images(cohort, min_px=required_px(recipe))
+    fold = assign_folds(recipe, cohort)
     rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
     if "dataset" not in rows:
         rows = rows.assign(dataset=cohort.name)
-    todo = jobs(recipe, sorted(set(fold)))
-    known = Cohort(cohort.name, rows)
-    base = prior.base(recipe, todo[0], known)
-    stands_on = prior.stands_on(recipe, todo, known)
-    taught_by = prior.taught_by(recipe, todo[0], known, base)
-    place = machine.told(recipe, device, len(todo), here=here)
-    table.write(folder, table.Scores(rows, table.none()))
-    files.write_json(
-        folder / "run.json",
-        {
-            "recipe": recipe.plain(),
-            "chosen": recipe.chosen(),
-            "data": {"where": list(data), "hold_out": list(hold_out), "patches": len(rows), "atypical": int(rows["label"].sum()),
-                     "cases": int(rows["case_id"].nunique()), "digest": files.digest_of(*sorted(pack.digests))},
-            "split": {"folds": recipe.folds, "digest": splits.digest(fold)},
-            "base": prior.told(base),
-            **stands_on,
-            "reads_labels": prior.labelled(recipe),
-            "notes": [*cohort.notes, *prior.notes([prior.told(base), *taught_by])],
-            "started": _now(),
-            **place,
-        },
-    )  # fmt: skip
+    plans = plan_members(recipe, sorted(set(fold)))
+    cohort = Cohort(cohort.name, rows, cohort.notes)
+    sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
+    bases, teachers = lineage.source_digests(recipe, plans, cohort)
+    record = RunRecord(
+        recipe=recipe.to_dict(),
+        overrides=recipe.overrides(),
+        data=DataRecord(
+            sources=list(data),
+            hold_out=list(hold_out),
+            patches=len(rows),
+            atypical=int(rows["label"].sum()),
+            cases=int(rows["case_id"].nunique()),
+            digest=files.digest_of(*sorted(pack.digests)),
+        ),
+        split=SplitRecord(recipe.folds, splits.digest(fold)),
+        base=sources["base"],
+        bases=bases,
+        teachers=teachers,
+        reads_labels=lineage.uses_labels(recipe),
+        notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
+        started=run_layout.now(),
+        **vars(environment.describe(recipe, device, len(plans), local=local)),
+    )
+    table.write(run_dir, table.Scores(rows, table.empty()))
+    records.write(run_dir / names.RUN, record)
 
 
-def go_on(folder: Path, *, told: Told = lambda line: None) -> Path:
-    """Bring a run to its end from wherever it stands; a run that is DONE is left as it is.
+def resume(run_dir: Path, *, on_log: OnLog = lambda line: None) -> Path:
+    """Complete a run from whatever it has; one that is DONE is left unchanged.
 
     Where several processes were launched together (`accelerate launch -m mitotype resume RUN`), they train every member
-    together; the first of them keeps the folder.
+    together, and the first of them writes.
     """
-    from mitotype.fit import crew, member, ranks
-
-    run = files.read_json(folder / "run.json", what="run")
-    recipe = from_plain(run["recipe"])
-    with files.locked(folder / ".lock") if ranks.writes() else nullcontext():
-        if (folder / DONE).exists():
-            return folder
-        rows, image_N3HW = opened(folder, run, recipe)
-        todo = jobs(recipe, sorted(set(rows["fold"])))
-        if run["workers"] > 1 and ranks.count() == 1:
-            crew.train(folder, todo, run["workers"], told)
+    is_main = distributed.is_main_process()
+    with files.locked(run_dir / names.LOCK) if is_main else nullcontext():
+        if names.is_finished(run_dir):
+            return run_dir
+        run = load_run(run_dir)
+        plans = plan_members(run.recipe, sorted(set(run.cohort.rows["fold"])))
+        calls = [(run_dir, plan, {"job": i, "jobs": len(plans)}) for i, plan in enumerate(plans, 1)]
+        if run.record.workers > 1 and distributed.world_size() == 1:
+            _fit_in_parallel(run, calls, on_log)
         else:
-            for number, job in enumerate(todo, 1):
-                member.one(folder, job, {"job": number, "jobs": len(todo)}, told)
-        if ranks.writes():
-            finish(folder, run, recipe, image_N3HW, rows["fold"].to_numpy())
-    return folder
+            for call in calls:
+                fit_member(*call, on_log)
+        if is_main:
+            finalize(run)
+    return run_dir
 
 
-def opened(folder: Path, run: dict[str, Any], recipe: Recipe) -> tuple[pd.DataFrame, np.ndarray]:
-    """A run's table of patches and its pictures, which must be those that it was started with."""
-    from mitotype.fit import machine
+def _fit_in_parallel(run: RunContext, calls: list[tuple[Path, MemberPlan, dict[str, Any]]], on_log: OnLog) -> None:
+    """Fit the incomplete members in worker processes.
 
-    machine.as_told(run)
-    rows = files.read_table(folder / "patches.parquet", what="run's table of patches")
-    pack = pictures.pack(Cohort(str(rows["dataset"].iloc[0]), rows), min_px=needs_px(recipe))
-    if list(pack.digests) != list(rows["digest"]):
-        raise Mistake(
-            f"The pictures of '{folder}' have changed since it was started.", fix="restore them, or train anew"
-        )
-    return rows, pack.image_N3HW
+    A member follows from its own seed and number of threads, so that the number of workers changes nothing.
+    """
+    incomplete = [call for call in calls if not is_complete(run.dir, call[1])]
+    log_follower = LogFollower([run.dir / names.LOG])
+    for _ in run_parallel(fit_member, incomplete, run.record.workers, log_follower, on_log):
+        pass
 
 
-def finish(folder: Path, run: dict[str, Any], recipe: Recipe, image_N3HW: np.ndarray, fold_N: np.ndarray) -> None:
-    """Fit the decision and the flag on the out-of-fold rows, write them, and say DONE. Without such rows neither is fitted."""
-    from mitotype.fit import machine, prior, unlike
-    from mitotype.scores import decision, ensemble, table
-
-    scores = table.read(folder)
+def finalize(run: RunContext) -> None:
+    """Fit the decision and the out-of-distribution detector on the out-of-fold rows (if there are any), and write DONE."""
+    recipe, scores = run.recipe, table.read(run.dir)
     if len(scores.scores):
         rules = {"calibration": recipe.calibration, "threshold": recipe.threshold, "abstention": recipe.abstention}
         fitted = decision.fit(scores.joined(ensemble.mean_logit(scores)), **rules, seed=recipe.seed)
-        fitted = decision.also_seen(fitted, prior.seen_before(recipe))
-        files.write_json(folder / "decision.json", fitted.to_dict())
-        if recipe.flag:
-            unlike.fit(folder, recipe.seed, machine.nearest(run), fold_N, image_N3HW)
-    files.write_json(folder / "run.json", run | {"finished": _now()})
-    files.write_text(folder / DONE, _now() + "\n")
+        fitted = decision.with_seen_digests(fitted, lineage.seen_digests(recipe))
+        records.write(run.dir / names.DECISION, fitted)
+        if recipe.ood_flag:
+            device, fold_N = environment.fallback_device(run.record), run.cohort.rows["fold"].to_numpy()
+            ood.fit_ood_detector(run.dir, recipe.seed, device, fold_N, run.image_N3HW)
+    finished = run_layout.now()
+    records.write(run.dir / names.RUN, msgspec.structs.replace(run.record, finished=finished))
+    files.write_text(run.dir / names.DONE, finished + "\n")
 
 
 def _check_labels(cohort: Cohort) -> None:
     label = cohort.rows["label"]
     if label.isna().any():
-        raise Mistake(
-            f"{int(label.isna().sum())} patches of '{cohort.name}' have no label.",
-            fix="training needs labelled patches only",
-        )
+        what = f"{int(label.isna().sum())} patches of '{cohort.name}' have no label."
+        raise UserError(what, fix="train on labelled patches only")
     if label.nunique() < 2:
-        raise Mistake(
-            f"All {len(label)} patches of '{cohort.name}' are of one class.",
-            fix="training needs atypical and normal figures",
-        )
-
-
-def needs_px(recipe: Recipe) -> int:
-    """The smallest side of a picture that the recipe trains on."""
-    from mitotype.views import Augment, Frame
-
-    return max(Frame(recipe.frame).needs_px, Augment(recipe.augment).needs_px)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        what = f"All {len(label)} patches of '{cohort.name}' are of one class."
+        raise UserError(what, fix="train on atypical and normal figures")

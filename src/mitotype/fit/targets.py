@@ -1,23 +1,24 @@
-"""Targets: what the objective's terms need to know of each training patch, from the cohort's rows and pictures.
+"""Training targets of the losses, from the rows and images of a cohort.
 
-Shapes: N patches, K outputs of a further head.
+Shapes: N patches, K outputs of an auxiliary head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from mitotype.core import files
-from mitotype.core.mistakes import Mistake
-from mitotype.core.words import Cohort
+from mitotype.core.errors import UserError
+from mitotype.core.schema import Cohort
 from mitotype.datasets import votes
+from mitotype.features import features
 
-if TYPE_CHECKING:
-    import numpy as np
-
-MOST_SD = 3.0  # a descriptor beyond it says no more
+MAX_SD = 3.0  # standardized descriptors are clipped here
+DESCRIPTORS = "descriptors.npy"
+Heads = Sequence[tuple[str, int]]  # auxiliary heads: name and number of outputs
 SUB_LABELS = (  # spelled as AMi-Br spells them
     "AMF bipolar assymetric",
     "AMF multipolar",
@@ -30,98 +31,81 @@ SUB_LABELS = (  # spelled as AMi-Br spells them
 )
 
 
-def soft(cohort: Cohort, prior: float) -> np.ndarray:
-    """`target_N` in [0, 1], float32: see `datasets.votes.soft_target`."""
-    return votes.soft_targets(cohort.rows, prior=prior).astype("float32")
+def soft_targets(cohort: Cohort, smoothing: float) -> np.ndarray:
+    """Return `target_N` in [0, 1], float32: see `datasets.votes.soft_target`."""
+    return votes.soft_targets(cohort.rows, smoothing=smoothing).astype("float32")
 
 
-def sub_label(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
-    """`target_NK`: mean of the experts' one-hot choices among SUB_LABELS, nan where none was made."""
-    import numpy as np
-
-    found = np.zeros((len(cohort), len(SUB_LABELS)), np.float32)
+def sub_label(cohort: Cohort, image_N3HW: np.ndarray, run_dir: Path) -> np.ndarray:
+    """Return `target_NK`: mean of the experts' one-hot choices among SUB_LABELS, nan where none was made."""
+    count_NK = np.zeros((len(cohort), len(SUB_LABELS)), np.float32)
     for column in ("sub_label_1", "sub_label_2"):
         if column in cohort.rows:
             for row, choice in enumerate(cohort.rows[column]):
                 if choice in SUB_LABELS:
-                    found[row, SUB_LABELS.index(choice)] += 1
-    total = found.sum(1, keepdims=True)
-    return np.where(total > 0, found / np.maximum(total, 1), np.nan).astype(np.float32)
+                    count_NK[row, SUB_LABELS.index(choice)] += 1
+    total_N1 = count_NK.sum(1, keepdims=True)
+    return np.where(total_N1 > 0, count_NK / np.maximum(total_N1, 1), np.nan).astype(np.float32)
 
 
-def expert(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
-    """`target_N3`: the first three experts' own votes, nan where one did not vote."""
-    import numpy as np
-
-    sign = {"A": 1.0, "N": 0.0}
-    told = cohort.rows["expert_votes"] if "expert_votes" in cohort.rows else [""] * len(cohort)
-    return np.array([[sign.get(v, np.nan) for v in str(line).ljust(3, "-")[:3]] for line in told], np.float32)
+def expert(cohort: Cohort, image_N3HW: np.ndarray, run_dir: Path) -> np.ndarray:
+    """Return `target_N3`: the votes of the first three experts, nan where one did not vote."""
+    vote = {"A": 1.0, "N": 0.0}
+    texts = cohort.rows["expert_votes"] if "expert_votes" in cohort.rows else [""] * len(cohort)
+    return np.array([[vote.get(v, np.nan) for v in str(text).ljust(3, "-")[:3]] for text in texts], np.float32)
 
 
-def descriptor(cohort: Cohort, image_N3HW: np.ndarray, folder: Path) -> np.ndarray:
-    """`target_NK`: the shape descriptors of the room `features`, nan where undefined; measured once and kept in `folder`."""
-    import numpy as np
-
-    from mitotype.features import features
-
-    kept = folder / "descriptors.npy"
-    with files.locked(folder / ".descriptors.lock"):
-        if not kept.is_file():
-            value_NK = features.get("morphology").describe(np.asarray(image_N3HW)).value_BD
-            with files.atomic(kept) as part, part.open("wb") as out:
+def descriptor(cohort: Cohort, image_N3HW: np.ndarray, run_dir: Path) -> np.ndarray:
+    """Return `target_NK`: the shape descriptors, nan where undefined; measured once and stored in `run_dir`."""
+    path = run_dir / DESCRIPTORS
+    with files.locked(run_dir / ".descriptors.lock"):
+        if not path.is_file():
+            value_NK = features.get("morphology").compute(np.asarray(image_N3HW)).value_BD
+            with files.atomic(path) as part, part.open("wb") as out:
                 np.save(out, value_NK.astype(np.float32))
-    return np.load(kept)
+    return np.load(path)
 
 
-MAKERS: dict[str, Callable[[Cohort, np.ndarray, Path], np.ndarray]] = {
+TARGETS: dict[str, Callable[[Cohort, np.ndarray, Path], np.ndarray]] = {
     "sub_label": sub_label,
     "expert": expert,
     "descriptor": descriptor,
 }
 
 
-def further(
-    cohort: Cohort, image_N3HW: np.ndarray, heads: tuple[tuple[str, int], ...], folder: Path
-) -> dict[str, np.ndarray]:
-    """Targets of every further head for all patches of a run; one whose targets are all unknown is a Mistake."""
-    found = {}
+def aux_targets(cohort: Cohort, image_N3HW: np.ndarray, heads: Heads, run_dir: Path) -> dict[str, np.ndarray]:
+    """Return the targets of the auxiliary heads for all patches of a run. A loss that compares views has a head without any.
+
+    Raises a UserError where all targets of a head are unknown.
+    """
+    targets = {name: TARGETS[name](cohort, image_N3HW, run_dir) for name, _ in heads if name in TARGETS}
     for name, outputs in heads:
-        if name not in MAKERS:  # a term that compares pictures with each other has no target
-            continue
-        found[name] = MAKERS[name](cohort, image_N3HW, folder)
-        _check(cohort, name, outputs, found[name])
-    return found
+        if name in targets:
+            _check(cohort, name, outputs, targets[name])
+    return targets
 
 
-def check(cohort: Cohort, heads: tuple[tuple[str, int], ...]) -> None:
-    """What `further` would find wrong with a cohort, before anything is measured: descriptors are only counted."""
-    import numpy as np
-
-    from mitotype.features import features
-
+def check_targets(cohort: Cohort, heads: Heads) -> None:
+    """Raise the errors of `aux_targets` before anything is measured: of the descriptors only the number is checked."""
     for name, outputs in heads:
         if name == "descriptor":
             _check(cohort, name, outputs, np.zeros((1, len(features.get("morphology").names)), np.float32))
-        elif name in MAKERS:
-            _check(cohort, name, outputs, MAKERS[name](cohort, np.empty(0), Path()))
+        elif name in TARGETS:
+            _check(cohort, name, outputs, TARGETS[name](cohort, np.empty(0), Path()))
 
 
 def _check(cohort: Cohort, name: str, outputs: int, target_NK: np.ndarray) -> None:
-    import numpy as np
-
     if target_NK.shape[1] != outputs:
-        what = f"'{name}' has {target_NK.shape[1]} targets, the objective says {outputs}."
-        raise Mistake(what, fix=f"write {name}({target_NK.shape[1]})")
+        what = f"The loss '{name}' has {target_NK.shape[1]} targets, and {outputs} outputs in the objective."
+        raise UserError(what, fix=f"write {name}({target_NK.shape[1]})")
     if np.isnan(target_NK).all():
-        what = f"'{cohort.name}' carries nothing that the term '{name}' could learn."
-        raise Mistake(what, fix=f"leave {name} out of the objective")
+        what = f"'{cohort.name}' has no target for the loss '{name}'."
+        raise UserError(what, fix=f"remove {name} from the objective")
 
 
-def standardised(value_NK: np.ndarray) -> np.ndarray:
-    """Each column over these patches to mean 0 and SD 1, clipped to ± MOST_SD; nan stays nan."""
-    import numpy as np
-
+def standardize(value_NK: np.ndarray) -> np.ndarray:
+    """Return each column with mean 0 and SD 1 over these patches, clipped to ± MAX_SD; nan stays nan."""
     value_NK = np.where(np.isfinite(value_NK), value_NK, np.nan).astype(np.float64)
-    spread_K = np.nanstd(value_NK, 0)
-    standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(spread_K > 0, spread_K, 1)
-    return np.clip(standard_NK, -MOST_SD, MOST_SD).astype(np.float32)
+    std_K = np.nanstd(value_NK, 0)
+    standard_NK = (value_NK - np.nanmean(value_NK, 0)) / np.where(std_K > 0, std_K, 1)
+    return np.clip(standard_NK, -MAX_SD, MAX_SD).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Many experiments: which they are (`grid`), where they run (`where`), the benchmark over them and its table."""
+"""Tasks: what they are (`task`) and where they run: in this process, in a pool of processes (`local`) or on Ray (`on_ray`)."""

@@ -1,4 +1,6 @@
-"""Cross-entropy against the majority of the votes, as the published benchmark has it."""
+"""Cross-entropy against the majority of the votes, as in the published benchmark."""
+
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional
@@ -7,12 +9,15 @@ from mitotype.losses.objective import Batch, Outputs, Term, losses
 
 
 @losses.add("bce")
+@dataclass(frozen=True)
 class Bce(Term):
-    """−y·log σ(z) − (1−y)·log(1−σ(z)), with y = 1 where more than half of the votes say atypical."""
+    """Cross-entropy against the majority of the votes.
+
+    −y·log σ(z) − (1−y)·log(1−σ(z)), with y = 1 where more than half of the votes are atypical.
+    """
 
     per_patch = True
     mixup = "not exact: a mixed target is rounded to the nearer class"
-    says = "cross-entropy against the majority of the votes"
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         label_B = (batch.target_B > 0.5).to(outputs.logit_B.dtype)

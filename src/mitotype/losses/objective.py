@@ -1,6 +1,6 @@
-"""Objective: a weighted sum of terms, each called on what the net says and what is known of the batch.
+"""Objective: a weighted sum of loss terms, each called on the outputs of a net and the targets of a batch.
 
-Shapes: B patches, K outputs of a further head, D width of the embedding.
+Shapes: B patches, K outputs of an auxiliary head, D width of the embedding.
 """
 
 from __future__ import annotations
@@ -9,82 +9,76 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from mitotype.core import sentence
-from mitotype.core.mistakes import Mistake
-from mitotype.core.shelf import Shelf
+from mitotype.core import spec
+from mitotype.core.arguments import build
+from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class Outputs(Protocol):
-    """What a term reads of a net's answer."""
+    """The outputs of a net that terms read. `aux` has one entry per auxiliary head, `name → BK`."""
 
     @property
     def logit_B(self) -> Tensor: ...
     @property
     def embedding_BD(self) -> Tensor: ...
     @property
-    def extra(self) -> Mapping[str, Tensor]: ...
+    def aux(self) -> Mapping[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What is known of the patches of a step.
+    """The targets of a training step.
 
-    target_B   soft target in [0, 1]: the share of experts who say atypical
-    extra      targets `name → BK` of further heads; a row of nan is unknown and costs nothing
-    patch_B    number of the patch, the same for every augmentation of it; None where no term asks
+    target_B   soft target in [0, 1]: the share of experts who voted atypical
+    aux        targets `name → BK` of auxiliary heads; an unknown target is nan and adds no loss
+    patch_B    index of the patch, the same for all its augmentations; None where no term needs it
     """
 
     target_B: Tensor
-    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    aux: Mapping[str, Tensor] = field(default_factory=dict)
     patch_B: Tensor | None = None
 
 
 class Term:
-    """One term. A file subclasses it, states its facts and puts it on the shelf."""
+    """A loss term: a frozen dataclass whose fields, made by `core.arguments.argument`, are its arguments.
 
-    per_patch: ClassVar[bool]  # True: returns loss_B, unreduced; False: one number for the batch
-    mixup: ClassVar[str]  # what MixUp does to this term
-    says: ClassVar[str]  # one sentence for the listing
-    head: ClassVar[str | None] = None  # the further head it reads and its number of outputs
-    outputs: ClassVar[int] = 0
-    reads_labels: ClassVar[bool] = True  # False: learns from the pictures alone
-    reads_teacher: ClassVar[bool] = False  # True: learns the scores of a teacher run
-    compares_draws: ClassVar[bool] = False  # True: needs every patch twice in a step, and no patch mixed with another
+    The first line of its docstring is its summary in listings.
+    """
+
+    per_patch: ClassVar[bool]  # True: returns loss_B, unreduced; False: a scalar for the batch
+    mixup: ClassVar[str]  # effect of MixUp on this term
+    head: ClassVar[str | None] = None  # the auxiliary head that it reads
+    n_outputs: int = 0  # outputs of that head
+    reads_labels: ClassVar[bool] = True  # False: self-supervised
+    reads_teacher: ClassVar[bool] = False  # True: its target is the score of a teacher run
+    compares_views: ClassVar[bool] = False  # True: needs every patch twice in a step, and no MixUp
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         raise NotImplementedError
 
 
-losses: Shelf[type[Term]] = Shelf("loss", "losses", "mitotype.losses")
+losses: Registry[type[Term]] = Registry("loss", "losses", "mitotype.losses")
 
 
 class Objective:
     """`Objective("soft_bce + 0.3 * sub_label")(outputs, batch)` → a scalar: weighted sum of the terms' means over the batch."""
 
     def __init__(self, text: str) -> None:
-        steps = sentence.weighted_sum(text)
-        self.text = sentence.written(steps, " + ")
+        steps = spec.weighted_sum(text)
+        self.spec = spec.canonical(steps, " + ")
         self.weights = [step.weight for step in steps]
-        self.terms: list[Term] = []
-        for step in steps:
-            term = losses.get(step.name)
-            try:
-                self.terms.append(term(*step.args, **dict(step.options)))
-            except TypeError as error:
-                raise Mistake(
-                    f"The loss '{step}' is not as '{step.name}' takes it: {error}.", fix="mitotype losses"
-                ) from error
+        self.terms: list[Term] = [build(losses.get(step.name), step) for step in steps]
 
-    def heads(self) -> tuple[tuple[str, int], ...]:
-        """The further heads that the terms read: name and number of outputs."""
-        return tuple((term.head, term.outputs) for term in self.terms if term.head)
+    def aux_heads(self) -> tuple[tuple[str, int], ...]:
+        """Return the auxiliary heads that the terms read: name and number of outputs."""
+        return tuple((term.head, term.n_outputs) for term in self.terms if term.head)
 
     @property
     def reads_labels(self) -> bool:
-        """Whether any term learns from what experts said."""
+        """Whether any term learns from the experts' votes."""
         return any(term.reads_labels for term in self.terms)
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
@@ -93,6 +87,6 @@ class Objective:
 
 
 def mean_over_known(loss_BK: Tensor, target_BK: Tensor) -> Tensor:
-    """`loss_B`: mean over the K outputs whose target is known (not nan), 0 where none is."""
+    """Return `loss_B`: mean over the K outputs whose target is known (not nan), 0 where none is."""
     known_BK = ~target_BK.isnan()
     return loss_BK.where(known_BK, loss_BK.new_zeros(())).sum(1) / known_BK.sum(1).clamp(min=1)

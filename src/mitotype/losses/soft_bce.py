@@ -1,21 +1,26 @@
 """Cross-entropy against the experts' votes as a soft target."""
 
+from dataclasses import dataclass
+
 from torch import Tensor
 from torch.nn import functional
 
+from mitotype.core.arguments import argument
 from mitotype.losses.objective import Batch, Outputs, Term, losses
 
 
 @losses.add("soft_bce")
+@dataclass(frozen=True)
 class SoftBce(Term):
-    """−t·log σ(z) − (1−t)·log(1−σ(z)), with t drawn towards ½ by `smooth`: t ← t·(1−smooth) + smooth/2."""
+    """Cross-entropy against the share of experts who voted atypical.
+
+    −t·log σ(z) − (1−t)·log(1−σ(z)), with label smoothing t ← t·(1−smooth) + smooth/2.
+    """
 
     per_patch = True
-    mixup = "exact: the loss is linear in the target, and targets are mixed as pictures are"
-    says = "cross-entropy against the share of experts who say atypical"
+    mixup = "exact: the loss is linear in the target, and targets are mixed like images"
 
-    def __init__(self, smooth: float = 0.0) -> None:
-        self.smooth = smooth
+    smooth: float = argument(0.0, low=0, high=1, meaning="label smoothing towards ½")
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         target_B = batch.target_B * (1 - self.smooth) + self.smooth / 2

@@ -1,13 +1,13 @@
-"""Recipes: functions that return a Recipe. The docstring says command, cost and score to expect."""
+"""Recipes: functions that return a Recipe; their docstrings contain the command, the cost and the expected score."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mitotype.core.shelf import Shelf
+from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
     from mitotype.fit.recipe import Recipe
 
-recipes: Shelf[Callable[[], Recipe]] = Shelf("recipe", "recipes", "mitotype.recipes")
+recipes: Registry[Callable[[], Recipe]] = Registry("recipe", "recipes", "mitotype.recipes")

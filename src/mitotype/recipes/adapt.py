@@ -1,12 +1,12 @@
-"""Adapting a foundation model: the two recipes to begin with, for any backbone."""
+"""Adapt a foundation model: the two recipes to start with, for any backbone."""
 
 from dataclasses import replace
 
 from mitotype.fit.recipe import Recipe
 from mitotype.recipes import recipes
-from mitotype.recipes.benchmark import shared
+from mitotype.recipes.benchmark import shared_recipe
 
-OPEN = "h-optimus-0"  # the strongest whose licence leaves what is made of it free
+BACKBONE = "h-optimus-0"  # the strongest whose license lets derivatives be shared
 
 
 @recipes.add("probe")
@@ -14,9 +14,10 @@ def probe() -> Recipe:
     """Logistic regression on the embeddings of a frozen foundation model, five folds, one member on every patch.
 
     Command: mitotype train probe --data AMi-Br_Benchmark --set backbone=uni2-h. Cost: one pass of the net over the patches, then
-    seconds. It needs the weights: mitotype weights uni2-h.
+    seconds. The weights are required: mitotype weights uni2-h.
     """
-    return replace(shared(OPEN, "probe", "published"), name="probe", size_px=0, refit=1, flag=1)
+    shared = shared_recipe(BACKBONE, "probe", "published")
+    return replace(shared, name="probe", size_px=0, n_final_models=1, ood_flag=1)
 
 
 @recipes.add("lora")
@@ -24,6 +25,7 @@ def lora() -> Recipe:
     """LoRA of rank 8 on a foundation model, five folds, one member on every patch.
 
     Command: mitotype train lora --data AMi-Br_Benchmark --set backbone=uni2-h. Cost: a GPU with 24 GB for a model of a billion
-    parameters (with --set recompute=1). It needs the weights: mitotype weights uni2-h.
+    parameters (with --set grad_checkpointing=1). The weights are required: mitotype weights uni2-h.
     """
-    return replace(shared(OPEN, "lora(8, 16)", "published"), name="lora", size_px=0, refit=1, flag=1)
+    shared = shared_recipe(BACKBONE, "lora(8, 16)", "published")
+    return replace(shared, name="lora", size_px=0, n_final_models=1, ood_flag=1)

@@ -1,4 +1,4 @@
-"""The floor of every table: shape descriptors of the chromatin with a logistic head that says which of them spoke."""
+"""The baseline of every benchmark: shape descriptors of the chromatin with a logistic head."""
 
 from mitotype.fit.recipe import Recipe
 from mitotype.recipes import recipes
@@ -6,10 +6,10 @@ from mitotype.recipes import recipes
 
 @recipes.add("morphology")
 def morphology() -> Recipe:
-    """Shape descriptors of the chromatin and a logistic head: no net, and answers in words.
+    """Shape descriptors of the chromatin and a logistic head: no net, and decisions with an explanation.
 
-    Command: mitotype train morphology --data AMi-Br_Benchmark. Cost: about two minutes on two cores. What it scores, a learned
-    model has to pass.
+    Command: mitotype train morphology --data AMi-Br_Benchmark. Cost: about two minutes on two cores. A net
+    should score higher.
     """
     return Recipe(
         name="morphology",
@@ -17,8 +17,8 @@ def morphology() -> Recipe:
         size_px=64,
         adaptation="probe",
         augment="crop(64)",
-        views="identity",
+        tta="identity",
         folds="study",
-        refit=1,
-        flag=0,
+        n_final_models=1,
+        ood_flag=0,
     )

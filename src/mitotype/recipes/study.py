@@ -1,66 +1,68 @@
 """The protocol of the published benchmark (arXiv 2506.21444) for each of its models, its transforms and folds included.
 
-What its code does and its paper leaves open was read in its training scripts. Not repeated, because it would change what is
-measured in silence: the LoRA of the convolution that embeds patches, and sampling without a seed. Rotations fill from the
-reflected picture where the study fills with black; resized crops are read at 128 px and then resized. An epoch drops its last,
-smaller batch, which the study trains on. A linear probe's features are float32 where the study's are float16. GigaPath sees the
-centre 224 of 256 px under LoRA too, as its publishers have it; the study does that for its probe alone.
+Details that the paper leaves open follow its training scripts. The differences:
+
+* the convolution that embeds patches has no LoRA, and sampling is seeded
+* rotations fill with the reflected image (the study: black), and resized crops are sampled at 128 px and then resized
+* an epoch drops its last, smaller batch (the study trains on it)
+* a linear probe's features are float32 (the study: float16)
+* GigaPath has the centre 224 of 256 px under LoRA too, as its publishers do (the study: for its probe alone)
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from mitotype.core.mistakes import Mistake, unknown
+from mitotype.core.errors import UserError, unknown_name
 from mitotype.fit.recipe import Recipe
 
-JITTER4, JITTER2 = "colour(0.2, 0.2, 0.2, 0.1)", "colour(0.2, 0.2, 0, 0)"
-WHOLE = "crop(128)"
+JITTER4, JITTER2 = "color(0.2, 0.2, 0.2, 0.1)", "color(0.2, 0.2, 0, 0)"
+UNCROPPED = "crop(128)"
 
 
-def _turn(degrees: int) -> str:
+def _rotation(degrees: int) -> str:
     return f"affine({degrees}, 0, 0, 0)"
 
 
-END_TO_END = f"mirror | {_turn(10)} | resized_crop(0.8) | {JITTER4} | {WHOLE}"
-CUT = f"resized_crop(0.08) | mirror | {_turn(15)} | {JITTER2} | {WHOLE}"
-# LoRA's training transforms by model; the study gave every model its own.
+END_TO_END_AUGMENT = f"mirror | {_rotation(10)} | resized_crop(0.8) | {JITTER4} | {UNCROPPED}"
+CROPPED = f"resized_crop(0.08) | mirror | {_rotation(15)} | {JITTER2} | {UNCROPPED}"
+# LoRA's training transforms; every model of the study has its own.
 AUGMENT = {
-    "virchow": f"resized_crop(0.8) | mirror | {JITTER4} | {WHOLE}",
-    "virchow2": f"resized_crop(0.8) | mirror | {JITTER4} | {WHOLE}",
-    "uni": CUT,
-    "gigapath": CUT,
-    "h-optimus-0": CUT,
-    "h-optimus-1": f"mirror | {_turn(15)} | {JITTER2} | {WHOLE}",
-    "uni2-h": WHOLE,
+    "virchow": f"resized_crop(0.8) | mirror | {JITTER4} | {UNCROPPED}",
+    "virchow2": f"resized_crop(0.8) | mirror | {JITTER4} | {UNCROPPED}",
+    "uni": CROPPED,
+    "gigapath": CROPPED,
+    "h-optimus-0": CROPPED,
+    "h-optimus-1": f"mirror | {_rotation(15)} | {JITTER2} | {UNCROPPED}",
+    "uni2-h": UNCROPPED,
 }
-ENDS = {"efficientnetv2-m": "", "swin-base": "published", "vit-l16": "published"}  # where their weights come from
-COLOURS = {
+END_TO_END_INIT = {"efficientnetv2-m": "", "swin-base": "published", "vit-l16": "published"}
+NORMALIZATION = {
     "virchow": "half",
     "virchow2": "half",
     "vit-l16": "imagenet",
     "efficientnetv2-m": "imagenet",
-}  # as it trained them
+}  # where the study did not use the publisher's
 
 
-def study(backbone: str, adaptation: str) -> Recipe:
-    """The study's recipe of a model: `adaptation` is "full" (its end-to-end nets), "probe" or "lora".
+def study_recipe(backbone: str, adaptation: str) -> Recipe:
+    """Return the study's recipe of a model: `adaptation` is "full" (its end-to-end nets), "probe" or "lora".
 
-    Cost on one GPU: hours for a model of a billion parameters. Raises a Mistake for what the study did not do.
+    Cost on one GPU: hours for a model of a billion parameters. Raises a UserError for what the study did not train.
     """
     kind = adaptation.partition("(")[0]
     base = Recipe(
         name=f"study-{backbone}-{kind}",
         backbone=backbone,
         size_px=224,
-        frame=WHOLE,
-        augment=WHOLE,
-        views="identity",
+        frame=UNCROPPED,
+        augment=UNCROPPED,
+        tta="identity",
         objective="bce",
         sampler="weighted",
         epochs=100,
         batch=8,
-        optimiser="adam",
+        optimizer="adam",
         lr=5e-5,
         weight_decay=1e-5,
         warmup_epochs=0.0,
@@ -72,10 +74,12 @@ def study(backbone: str, adaptation: str) -> Recipe:
         calibration="identity",
         threshold="half",
         abstention="none",
-        flag=0,
+        ood_flag=0,
     )
-    if kind == "full" and backbone in ENDS:
-        return replace(base, init_from=ENDS[backbone], augment=END_TO_END, colours=COLOURS.get(backbone, ""))
+    normalization = NORMALIZATION.get(backbone, "")
+    if kind == "full" and backbone in END_TO_END_INIT:
+        init_from = END_TO_END_INIT[backbone]
+        return replace(base, init_from=init_from, augment=END_TO_END_AUGMENT, normalization=normalization)
     if kind in ("probe", "head") and backbone in AUGMENT:
         linear = replace(base, init_from="published", adaptation="head")
         if backbone != "gigapath":
@@ -84,9 +88,9 @@ def study(backbone: str, adaptation: str) -> Recipe:
     if kind == "lora" and backbone in AUGMENT:
         return replace(
             base, init_from="published", adaptation="lora(8, 16, 0.3)", augment=AUGMENT[backbone], patience=10,
-            pooling="cls", colours=COLOURS.get(backbone, ""),
+            pooling="cls", normalization=normalization,
         )  # fmt: skip
-    if backbone not in AUGMENT and backbone not in ENDS:
-        raise unknown("model of the study", backbone, [*AUGMENT, *ENDS], "mitotype backbones")
-    allowed = "full" if backbone in ENDS else "probe, lora"
-    raise Mistake(f"The study did not train {backbone} by '{adaptation}'.", allowed=allowed)
+    if backbone not in AUGMENT and backbone not in END_TO_END_INIT:
+        raise unknown_name("model of the study", backbone, [*AUGMENT, *END_TO_END_INIT], "mitotype backbones")
+    allowed = "full" if backbone in END_TO_END_INIT else "probe, lora"
+    raise UserError(f"The study did not train {backbone} by '{adaptation}'.", allowed=allowed)

@@ -2,69 +2,51 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import cast, get_args
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
-from mitotype.core.mistakes import Mistake
+from mitotype.core import run_layout
+from mitotype.core.errors import UserError
+from mitotype.core.run_layout.decision import SLOPE_RANGE, CalibrationKind
 
-KINDS = ("temperature", "platt")
-SLOPE_RANGE = (0.01, 100.0)
+KINDS = get_args(CalibrationKind)
+MAX_INTERCEPT = 50.0
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """P(atypical) = σ(slope · logit + intercept). The identity is slope 1, intercept 0. `note` says why, where it is."""
-
-    kind: str = "identity"
-    slope: float = 1.0
-    intercept: float = 0.0
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("identity", *KINDS):
-            raise Mistake(f"No calibration is called '{self.kind}'.", allowed=", ".join(("identity", *KINDS)))
-        if not (SLOPE_RANGE[0] <= self.slope <= SLOPE_RANGE[1] and np.isfinite(self.intercept)):
-            raise Mistake(
-                f"A calibration with slope {self.slope:g} and intercept {self.intercept:g} is not taken.",
-                allowed=f"a slope of {SLOPE_RANGE[0]:g} to {SLOPE_RANGE[1]:g}: probabilities rise with the logit",
-            )
+class Calibration(run_layout.Calibration, frozen=True):
+    """P(atypical) = σ(slope · logit + intercept). The identity is slope 1, intercept 0; `note` gives the reason for it."""
 
     def probability(self, logit: np.ndarray) -> np.ndarray:
-        """Calibrated P(atypical), same shape, float64."""
+        """Return calibrated P(atypical), same shape, float64."""
         return sigmoid(self.slope * np.asarray(logit, float) + self.intercept)
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Calibration:
-        try:
-            return cls(str(told["kind"]), float(told["slope"]), float(told["intercept"]), str(told.get("note", "")))
-        except (KeyError, TypeError, ValueError) as error:
-            raise Mistake(f"The calibration {str(told)[:80]} cannot be read: {error!r}.") from error
+def _kind(name: str) -> CalibrationKind:
+    if name not in KINDS:
+        raise UserError(f"No calibration is called '{name}'.", allowed=", ".join(KINDS))
+    return cast(CalibrationKind, name)
 
 
 def sigmoid(logit: np.ndarray | float) -> np.ndarray:
-    from scipy.special import expit
-
     return expit(np.asarray(logit, float))
 
 
 def logit_of(probability: np.ndarray | float) -> np.ndarray:
-    """The logit of probabilities, held 1e-12 away from 0 and 1."""
-    inside = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
-    return np.log(inside) - np.log1p(-inside)
+    """Return the logit of probabilities, which are clipped to 1e-12 … 1 - 1e-12."""
+    clipped = np.clip(np.asarray(probability, float), 1e-12, 1 - 1e-12)
+    return np.log(clipped) - np.log1p(-clipped)
 
 
 def log_loss(logit: np.ndarray, target: np.ndarray) -> float:
-    """Mean cross-entropy in nats of σ(logit) against targets in 0..1."""
+    """Return the mean cross-entropy in nats of σ(logit) against targets in 0..1."""
     return float(np.mean(log_loss_of_rows(logit, target)))
 
 
 def log_loss_of_rows(logit: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Cross-entropy of every row, computed from logits so that it cannot overflow."""
+    """Return the cross-entropy of every row, computed from logits so that it cannot overflow."""
     logit = np.asarray(logit, float)
     return np.logaddexp(0.0, logit) - np.asarray(target, float) * logit
 
@@ -74,48 +56,47 @@ def fit(logit: np.ndarray, target: np.ndarray, kind: str = "temperature") -> Cal
 
         temperature   P = σ(z / T), slope = 1 / T             platt   P = σ(a z + b), a > 0
 
-    The slope stays positive, so that the order of the patches never changes. Where labels are separable the likelihood has
-    no maximum: the labels are then softened as Platt did, to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2). Where the likelihood
-    does not improve, or only by flattening scores that rank the wrong way round, the identity is returned with a note.
+    The slope is positive, so that the order of the patches does not change. If labels are separable, the likelihood has no
+    maximum; the labels are then softened to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2), as in Platt. If the likelihood does not
+    improve, or improves only by flattening scores that rank the wrong way round, the identity is returned with a note.
 
-    Raises a Mistake for an unknown kind, for a target outside 0..1 and for rows of one class.
+    Raises a UserError for an unknown kind, for a target outside 0..1 and for rows of one class.
     """
-    from scipy.optimize import minimize
-
+    _kind(kind)
     if kind == "identity":
         return Calibration()
-    if kind not in KINDS:
-        raise Mistake(f"No calibration is called '{kind}'.", allowed=", ".join(("identity", *KINDS)))
     z, y = np.asarray(logit, float), np.asarray(target, float)
     if not np.all((y >= 0) & (y <= 1)) or not np.all(np.isfinite(z)):
-        raise Mistake("A calibration needs finite logits and targets in 0..1.", fix="leave unlabelled rows out")
+        raise UserError("A calibration needs finite logits and targets in 0..1.", fix="leave unlabelled rows out")
     if len(y) < 2 or y.min() == y.max():
-        raise Mistake(f"A calibration cannot be fitted on {len(y)} rows with one target.", fix="fit it on both classes")
+        raise UserError(
+            f"A calibration cannot be fitted on {len(y)} rows with one target.", fix="fit it on both classes"
+        )
     note = ""
-    if _separable(z, y, kind):
+    if _is_separable(z, y, kind):
         y = np.where(y == 1, (y.sum() + 1) / (y.sum() + 2), 1 / ((1 - y).sum() + 2))
-        note = "the classes are separable: fitted on labels softened after Platt"
+        note = "the classes are separable: fitted on labels softened as in Platt"
 
     def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
         slope, intercept = np.exp(x[0]), x[1] if kind == "platt" else 0.0
         q = slope * z + intercept
-        wrong = (sigmoid(q) - y) / len(y)
-        gradient = [slope * float(wrong @ z)] + ([float(wrong.sum())] if kind == "platt" else [])
+        residual = (sigmoid(q) - y) / len(y)
+        gradient = [slope * float(residual @ z)] + ([float(residual.sum())] if kind == "platt" else [])
         return log_loss(q, y), np.array(gradient)
 
-    start = np.zeros(2 if kind == "platt" else 1)
-    bounds = [tuple(np.log(SLOPE_RANGE)), (-50.0, 50.0)][: len(start)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10})
-    slope, intercept = float(np.exp(found.x[0])), float(found.x[1]) if kind == "platt" else 0.0
+    x0 = np.zeros(2 if kind == "platt" else 1)
+    bounds = [tuple(np.log(SLOPE_RANGE)), (-MAX_INTERCEPT, MAX_INTERCEPT)][: len(x0)]
+    x = minimize(loss, x0, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-15, "gtol": 1e-10}).x
+    slope, intercept = float(np.exp(x[0])), float(x[1]) if kind == "platt" else 0.0
     slope = float(np.clip(slope, *SLOPE_RANGE))
     if slope <= SLOPE_RANGE[0] * 1.001:
-        return Calibration(note=f"{kind}: the logits do not rise with the targets; left as they are")
+        return Calibration(note=f"{kind}: the logits do not rise with the targets; not calibrated")
     if log_loss(slope * z + intercept, y) >= log_loss(z, y) - 1e-12:
-        return Calibration(note=f"{kind}: the likelihood did not improve; left as they are")
-    return Calibration(kind, slope, intercept, note)
+        return Calibration(note=f"{kind}: the likelihood did not improve; not calibrated")
+    return Calibration(_kind(kind), slope, intercept, note)
 
 
-def _separable(z: np.ndarray, y: np.ndarray, kind: str) -> bool:
+def _is_separable(z: np.ndarray, y: np.ndarray, kind: str) -> bool:
     """Whether a steeper slope always fits better: hard labels, every atypical logit above every normal one (and above 0)."""
     if not np.all((y == 0) | (y == 1)):
         return False

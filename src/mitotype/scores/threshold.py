@@ -1,50 +1,80 @@
-"""Threshold: the probability from which a figure is called atypical, fitted so that it holds still between samples."""
+"""Threshold: the probability from which a figure is called atypical, fitted so that it varies little between samples."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
+from scipy.special import ndtr
 
-from mitotype.core import sentence
-from mitotype.core.mistakes import Mistake
+from mitotype.core import arguments
+from mitotype.core.arguments import argument
+from mitotype.core.case_folds import case_folds
+from mitotype.core.errors import UserError
+from mitotype.core.run_layout import Threshold
 from mitotype.scores.calibrate import logit_of, sigmoid
-from mitotype.scores.folds import case_folds
 
-RULES = "half, balanced_accuracy, sensitivity(0.9), at(0.4)"
 GRID = 201
 
 
+class Rule(Protocol):
+    """A rule returns the threshold for probabilities and labels; `is_fitted` if it depends on them."""
+
+    is_fitted: ClassVar[bool]
+
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float: ...
+
+
 @dataclass(frozen=True)
-class Threshold:
-    """A figure is atypical where P(atypical) >= value. The three rates are cross-fitted by case: each case was judged by
-    a threshold that other cases gave. nan where a rule fits nothing or the cases do not suffice."""
+class Half:
+    """A threshold of 0.5."""
 
-    value: float = 0.5
-    rule: str = "half"
-    sensitivity: float = float("nan")
-    specificity: float = float("nan")
-    balanced_accuracy: float = float("nan")
-    note: str = ""
+    is_fitted: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.value <= 1:
-            raise Mistake(f"A threshold of {self.value} is not a probability.", allowed="0 to 1")
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float:
+        return 0.5
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_dict(cls, told: dict[str, Any]) -> Threshold:
-        try:
-            rates = {
-                key: float("nan") if told.get(key) is None else float(told[key])
-                for key in ("sensitivity", "specificity", "balanced_accuracy")
-            }
-            return cls(float(told["value"]), str(told["rule"]), note=str(told.get("note", "")), **rates)
-        except (KeyError, TypeError, ValueError) as error:
-            raise Mistake(f"The threshold {str(told)[:80]} cannot be read: {error!r}.") from error
+@dataclass(frozen=True)
+class At:
+    """A given threshold."""
+
+    is_fitted: ClassVar[bool] = False
+    probability: float = argument(low=0, high=1, open_low=True, open_high=True, meaning="the threshold")
+
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float:
+        return self.probability
+
+
+@dataclass(frozen=True)
+class BalancedAccuracy:
+    """The maximum of the smoothed balanced accuracy, see `smoothed_optimum`."""
+
+    is_fitted: ClassVar[bool] = True
+
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float:
+        return smoothed_optimum(probability, label)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The highest threshold with a sensitivity of at least `value`, which is the one with the best specificity."""
+
+    is_fitted: ClassVar[bool] = True
+    value: float = argument(low=0, high=1, open_low=True, open_high=True, meaning="lowest allowed sensitivity")
+
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float:
+        return sensitivity_threshold(probability, label, self.value)
+
+
+RULES: Mapping[str, type[Rule]] = {
+    "half": Half,
+    "at": At,
+    "balanced_accuracy": BalancedAccuracy,
+    "sensitivity": Sensitivity,
+}
 
 
 def fit(
@@ -56,108 +86,77 @@ def fit(
     folds: int = 5,
     seed: int = 0,
 ) -> Threshold:
-    """Fit a threshold by `rule` on probabilities with labels 0 and 1; `case` keeps what belongs together together.
+    """Fit a threshold by one of `RULES` on probabilities with labels 0 and 1; the rows of one `case` share a fold.
 
-    half                 0.5
-    at(p)                p, as given
-    balanced_accuracy    the highest point of the smoothed balanced accuracy, see `smoothed_best`
-    sensitivity(s)       the highest threshold that still calls a share s of the atypical figures atypical: among all
-                         thresholds that hold the floor it is the one with the best specificity
-
-    Raises a Mistake for an unknown rule and for rows of one class.
+    Raises a UserError for an unknown rule and for rows of one class.
     """
     p, y = np.asarray(probability, float), np.asarray(label, float)
-    value = _value(p, y, rule)
-    name = _step(rule)[0]
-    if name in ("half", "at"):
+    fitter = arguments.build_one(rule, RULES, "threshold rule", "mitotype train --help")
+    if fitter.is_fitted and not _has_both_classes(y):
+        raise UserError(f"A threshold cannot be fitted on {len(y)} rows of one class.", fix="fit it on both classes")
+    value = fitter.threshold(p, y)
+    if not fitter.is_fitted:
         return Threshold(value, rule)
     fold = case_folds(case, y, folds=folds, seed=seed)
     predicted = np.zeros(len(y), bool)
     for index in range(int(fold.max()) + 1):
-        rest = fold != index
-        if not _both(y[rest]):
+        others = fold != index
+        if not _has_both_classes(y[others]):
             return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
-        predicted[~rest] = p[~rest] >= _value(p[rest], y[rest], rule)
+        predicted[~others] = p[~others] >= fitter.threshold(p[others], y[others])
     sensitivity, specificity = float(predicted[y == 1].mean()), float((~predicted[y == 0]).mean())
     return Threshold(value, rule, sensitivity, specificity, (sensitivity + specificity) / 2)
 
 
-def _step(rule: str) -> tuple[str, float | None]:
-    steps = sentence.pipeline(rule)
-    wants = {"half": 0, "balanced_accuracy": 0, "sensitivity": 1, "at": 1}
-    if len(steps) != 1 or steps[0].options or wants.get(steps[0].name) != len(steps[0].args):
-        raise Mistake(f"No threshold rule reads '{rule[:60]}'.", allowed=RULES)
-    if not steps[0].args:
-        return steps[0].name, None
-    number = steps[0].args[0]
-    if isinstance(number, str | tuple) or not 0 < number < 1:
-        raise Mistake(f"The threshold rule '{rule[:60]}' needs a number between 0 and 1.", allowed=RULES)
-    return steps[0].name, float(number)
-
-
-def _both(label: np.ndarray) -> bool:
+def _has_both_classes(label: np.ndarray) -> bool:
     return bool((label == 1).any() and (label == 0).any())
 
 
-def _value(p: np.ndarray, y: np.ndarray, rule: str) -> float:
-    name, number = _step(rule)
-    if name == "half":
-        return 0.5
-    if name == "at" and number is not None:
-        return number
-    if not _both(y):
-        raise Mistake(f"A threshold cannot be fitted on {len(y)} rows of one class.", fix="fit it on both classes")
-    return floor(p, y, number) if number is not None else smoothed_best(p, y)
+def sensitivity_threshold(probability: np.ndarray, label: np.ndarray, sensitivity: float) -> float:
+    """Return the highest threshold that at least the share `sensitivity` of the atypical rows reaches.
 
-
-def floor(probability: np.ndarray, label: np.ndarray, sensitivity: float) -> float:
-    """The highest threshold that keeps at least the share `sensitivity` of the atypical rows.
-
-    It is set half way down to the next lower score, so that the same rows pass after rounding elsewhere.
+    It is the midpoint to the next lower score, so that the same rows reach it after rounding elsewhere.
     """
     positive = np.sort(probability[label == 1])[::-1]
     last = positive[int(np.ceil(sensitivity * len(positive) - 1e-9)) - 1]
     below = probability[probability < last]
     if not len(below):
         return float(last)
-    above = np.nextafter(below.max(), 1)  # neighbours in floating point have no middle: it would round down
+    above = np.nextafter(below.max(), 1)  # adjacent floating-point numbers have no midpoint: it would round down
     return float(max((last + below.max()) / 2, above))
 
 
-def smoothed_best(probability: np.ndarray, label: np.ndarray) -> float:
-    """The threshold with the best balanced accuracy once each class is smoothed on the logit scale.
+def smoothed_optimum(probability: np.ndarray, label: np.ndarray) -> float:
+    """Return the threshold with the best balanced accuracy after each class is smoothed on the logit scale.
 
-    Every row counts as a normal bell around its logit; its width is Silverman's for its class,
-    1.06 · min(SD, IQR / 1.34) · n^(-1/5). The best point of the raw steps follows single patches: on simulated cohorts like
+    Every row is a normal density around its logit with Silverman's bandwidth of its class,
+    1.06 · min(SD, IQR / 1.34) · n^(-1/5). The optimum of the raw steps follows single patches: on simulated cohorts like
     AMi-Br's training part (146 cases, 648 atypical rows, case effects) its SD was .15 in logit and it cost .13 to .15 points
     of balanced accuracy; the median over bootstraps by case .12 to .14 and .09 to .12; this rule .07 to .09 and .03 to .05,
-    without bias when the two classes spread differently. (The prevalence as threshold is steadier only while calibration
-    is exact.)
+    without bias for classes of unequal variance. (The prevalence as threshold is steadier only for exact calibration.)
     """
-    from scipy.special import ndtr
-
     z = logit_of(probability)
     atypical, normal = z[label == 1], z[label == 0]
-    wide, narrow = _bandwidth(atypical), _bandwidth(normal)
+    bandwidth_1, bandwidth_0 = _bandwidth(atypical), _bandwidth(normal)
     low, high = (float(q) for q in np.quantile(z, [0.005, 0.995]))
     best = low
-    for _ in range(2):  # the whole range, then two steps about its best point
+    for _ in range(2):  # the range of all logits, then one grid step around its optimum
         grid = np.linspace(low, high, GRID)
-        sensitivity = np.array([ndtr((atypical - point) / wide).mean() for point in grid])
-        specificity = np.array([ndtr((point - normal) / narrow).mean() for point in grid])
-        best, step = _middle_of_best(grid, sensitivity + specificity), grid[1] - grid[0]
+        sensitivity = np.array([ndtr((atypical - point) / bandwidth_1).mean() for point in grid])
+        specificity = np.array([ndtr((point - normal) / bandwidth_0).mean() for point in grid])
+        best, step = _midpoint_of_maximum(grid, sensitivity + specificity), grid[1] - grid[0]
         low, high = best - step, best + step
     return float(sigmoid(best))
 
 
 def _bandwidth(z: np.ndarray) -> float:
     low, high = np.quantile(z, [0.25, 0.75])
-    spread = min(s for s in (z.std(), (high - low) / 1.34, np.inf) if s > 0)
-    return float(1.06 * (spread if np.isfinite(spread) else 1e-3) * len(z) ** -0.2)
+    scale = min(s for s in (z.std(), (high - low) / 1.34, np.inf) if s > 0)
+    return float(1.06 * (scale if np.isfinite(scale) else 1e-3) * len(z) ** -0.2)
 
 
-def _middle_of_best(grid: np.ndarray, height: np.ndarray) -> float:
-    """The middle of the stretch where `height` is greatest: a gap between the classes is halved."""
+def _midpoint_of_maximum(grid: np.ndarray, height: np.ndarray) -> float:
+    """Return the middle of the interval where `height` is maximal, so that a gap between the classes is halved."""
     top = np.flatnonzero(height >= height.max() - 1e-12)
     run = top[: int(np.argmax(np.append(np.diff(top) > 1, True))) + 1]
     return float((grid[run[0]] + grid[run[-1]]) / 2)

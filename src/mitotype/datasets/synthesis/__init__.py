@@ -1,1 +1,1 @@
-"""How a synthetic patch is made: chromatin, tissue, stain and scanner. Nothing in it comes from a real picture."""
+"""Generation of synthetic patches: chromatin, tissue, stain and scanner, without a pixel of a real image."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 PX = 128
 ROW, COLUMN = np.mgrid[:PX, :PX].astype(np.float32)
@@ -12,25 +13,23 @@ ROW, COLUMN = np.mgrid[:PX, :PX].astype(np.float32)
 
 @cache
 def _spline(knots: int, px: int) -> np.ndarray:
-    """`(px, knots)` Gaussian weights that turn values at equally spaced knots into a smooth curve of unit variance."""
-    at = np.linspace(-1, knots, px)[:, None]
-    weight = np.exp(-0.5 * ((at - np.arange(knots)) / 0.6) ** 2)
+    """Return `(px, knots)` Gaussian weights that interpolate values at equally spaced knots with unit variance."""
+    position = np.linspace(-1, knots, px)[:, None]
+    weight = np.exp(-0.5 * ((position - np.arange(knots)) / 0.6) ** 2)
     return (weight / np.sqrt((weight**2).sum(1, keepdims=True))).astype(np.float32)
 
 
 def noise(rng: np.random.Generator, rows: int, columns: int | None = None, px: int = PX) -> np.ndarray:
-    """A smooth field of mean 0 and variance 1 with about `rows` × `columns` bumps over `px` × `px`."""
+    """Return a smooth field of mean 0 and variance 1 with about `rows` × `columns` bumps over `px` × `px`."""
     columns = rows if columns is None else columns
     value = rng.standard_normal((rows, columns), dtype=np.float32)
     return _spline(rows, px) @ value @ _spline(columns, px).T
 
 
-def soft(distance_px: np.ndarray, edge_px: float = 1.0) -> np.ndarray:
-    """1 well inside (distance below 0), 0 well outside, over about `edge_px` either side."""
+def soft_step(distance_px: np.ndarray, edge_px: float = 1.0) -> np.ndarray:
+    """Return 1 inside (distance below 0) and 0 outside, with a transition of about `edge_px` on either side."""
     return 0.5 - 0.5 * np.tanh(distance_px / edge_px)
 
 
-def smoothed(field: np.ndarray, sigma_px: float) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
+def blur(field: np.ndarray, sigma_px: float) -> np.ndarray:
     return gaussian_filter(field, sigma_px, truncate=3.0)

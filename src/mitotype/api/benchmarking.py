@@ -1,0 +1,183 @@
+"""Benchmark: backbones × adaptations × folds on one training cohort, scored on test sets, as one table."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mitotype.api.deployment import open_bundle
+from mitotype.api.scoring import read_test_cohorts, score_cohort
+from mitotype.api.training import read_training_cohort
+from mitotype.backbones import backbones
+from mitotype.core.errors import ErrorCollector, UserError, unknown_name
+from mitotype.core.run_layout import names
+from mitotype.core.schema import Cohort
+from mitotype.evaluation import published
+from mitotype.experiments import benchmark as benchmarks
+from mitotype.experiments.plan import BenchmarkConfig, Plan
+from mitotype.experiments.results import Table
+from mitotype.features import features
+from mitotype.fit.recipe import Recipe, read_recipe, with_settings
+from mitotype.jobs.executor import LOCAL
+from mitotype.jobs.task import Callbacks
+from mitotype.recipes.benchmark import shared_recipe
+from mitotype.recipes.study import study_recipe
+
+ADAPTATIONS = {"shared": ("probe", "lora(8, 16)", "prompts(8)", "full"), "study": ("probe", "lora(8, 16, 0.3)", "full")}
+PUBLISHED, RANDOM = "published", "random"
+CELL_OPTIONS = {"backbone": "--backbones", "adaptation": "--adaptations", "init_from": "--init-from"}  # not in settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions:
+    """The options of a benchmark as the command takes them; see `mitotype benchmark --help`.
+
+    `test` defaults to the test parts of `data`, `backbones` and `adaptations` to those of the study. `init_from` is
+    "published", runs, BACKBONE=PATH or BACKBONE=random. `like` gives every cell one policy ("shared") or the study's own
+    recipe ("study"). `backend` is "local", "ray" or the address of a cluster.
+    """
+
+    out: Path
+    data: Sequence[str]
+    test: Sequence[str] = ()
+    hold_out: Sequence[str] = ()
+    backbones: Sequence[str] = ()
+    adaptations: Sequence[str] = ()
+    settings: Sequence[str] = ()
+    init_from: Sequence[str] = ()
+    like: str = "shared"
+    backend: str = LOCAL
+    title: str = ""
+    mpp_um: float | None = None
+    device: str = "auto"
+    workers: int = 0
+    n_boot: int = 2000
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The recipe of each cell: the shared one or the study's, with the given settings and initial weights by backbone."""
+
+    like: str
+    settings: tuple[str, ...]
+    sources: Mapping[str, str]
+
+    def __call__(self, backbone: str, adaptation: str) -> Recipe:
+        source = self.sources.get(backbone)
+        source = "" if source == RANDOM else source
+        if self.like == "shared" or backbone in features:
+            recipe = shared_recipe(backbone, adaptation, PUBLISHED if source is None else source)
+        else:
+            recipe = study_recipe(backbone, adaptation)  # which has no ensemble, hence no decision of one
+            recipe = dataclasses.replace(recipe, calibration="platt", threshold="balanced_accuracy")
+            if source is not None:
+                recipe = dataclasses.replace(recipe, init_from=source)
+        return with_settings(recipe, self.settings)
+
+
+def benchmark(options: BenchmarkOptions, callbacks: Callbacks = Callbacks()) -> Table:  # noqa: B008 (frozen)
+    """Train and score every cell of a benchmark and return its table; the same options continue one that was stopped.
+
+    A cell that failed is listed in the table; `Table.raise_failures` raises its error.
+    """
+    return run_plan(prepare(options), callbacks)
+
+
+def prepare(options: BenchmarkOptions) -> Plan:
+    """Read the data and write the folder of every run; nothing is trained yet."""
+    return benchmarks.prepare(make_config(options))
+
+
+def run_plan(plan: Plan, callbacks: Callbacks) -> Table:
+    """Train what is not trained, score what is not scored, and return the table."""
+    config = plan.config
+    is_local = config.backend == LOCAL or config.device == "cpu"
+    device = config.device if is_local else "auto"  # the device of a cluster need not be here
+
+    def score_tests(run_dir: Path, cohorts: Sequence[Cohort]) -> None:
+        opened = open_bundle(run_dir, device=device)
+        for cohort in cohorts:
+            score_cohort(opened, cohort, [run_dir, config.out])
+            print(f"{run_dir.name}: {len(cohort)} patches of {cohort.name} scored", file=sys.stderr)
+
+    return benchmarks.resume(plan, score_tests, callbacks)
+
+
+def make_config(options: BenchmarkOptions) -> BenchmarkConfig:
+    """Return the configuration of a benchmark, with its data read and paths made absolute."""
+    if options.like not in ADAPTATIONS:
+        raise UserError(f"'{options.like}' is not a set of recipes.", allowed=", ".join(ADAPTATIONS))
+    settings = parse_settings(options.settings)
+    sources = parse_sources(options.init_from)
+    cohort = read_training_cohort(options.data, options.hold_out, options.mpp_um)
+    return BenchmarkConfig(
+        out=options.out,
+        backbones=list(options.backbones) or published.study_backbones(),
+        adaptations=list(options.adaptations) or ADAPTATIONS[options.like],
+        recipe_of=Recipes(options.like, settings, sources),
+        cohort=cohort,
+        tests=read_test_cohorts(options.test or options.data, options.mpp_um),
+        data=options.data,
+        hold_out=options.hold_out,
+        options={
+            "recipes": options.like,
+            "settings": list(settings),
+            "base_weights": [f"{name}={source}" for name, source in sorted(sources.items())],
+        },
+        title=options.title,
+        device=options.device,
+        backend=options.backend,
+        workers=options.workers,
+        n_boot=options.n_boot,
+    )
+
+
+def parse_settings(settings: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings, with the path of a teacher made absolute. Raises a UserError for settings that no cell accepts."""
+    fields = {setting.partition("=")[0].strip() for setting in settings}
+    for field, option in CELL_OPTIONS.items():
+        if field in fields:
+            raise UserError(f"In a benchmark {field} cannot be changed with --set.", fix=f"use {option}")
+    with_settings(Recipe(name="any", backbone="any", size_px=64), settings)
+    pairs = [(setting, *setting.partition("=")) for setting in settings]
+    return tuple(f"teacher={_absolute(path)}" if name == "teacher" and path else text for text, name, _, path in pairs)
+
+
+def parse_sources(texts: Sequence[str]) -> dict[str, str]:
+    """Return the absolute path of the initial weights by backbone, or "random".
+
+    The backbone of a run is read from it; a file or folder is given as BACKBONE=PATH.
+    """
+    sources: dict[str, str] = {}
+    errors = ErrorCollector()
+    for text in texts:
+        if text == PUBLISHED:
+            continue
+        name, equals, source = text.partition("=")
+        with errors.capture():
+            if equals and not Path(text).exists():
+                if name not in backbones:
+                    raise unknown_name("backbone", name, backbones, "mitotype backbones")
+            elif names.is_run(Path(text).expanduser()):
+                name, source = read_recipe(Path(text).expanduser()).backbone, text
+            else:
+                raise UserError(
+                    f"'{text}' does not name its backbone.",
+                    allowed=f"BACKBONE={text}, BACKBONE={RANDOM}, {PUBLISHED}",
+                )
+            if source != RANDOM and not Path(source).expanduser().exists():
+                raise UserError(f"There are no weights at '{source}'.", fix="correct the path")
+            if name in sources:
+                raise UserError(f"The initial weights of {name} are given twice.", fix="give them once")
+            sources[name] = source if source == RANDOM else _absolute(source)
+    errors.raise_if_any()
+    return sources
+
+
+def _absolute(path: str) -> str:
+    """Return an absolute path. Links are not resolved: their targets may have other names."""
+    return os.path.normpath(Path(path).expanduser().absolute())

@@ -1,0 +1,54 @@
+"""Bundles: make one of a run, open it, classify images, publish it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mitotype.api.progress import Progress, no_progress
+from mitotype.deploy import classify as classification
+from mitotype.deploy import hub
+from mitotype.deploy.bundle import find_bundle
+from mitotype.deploy.classify import Prediction
+from mitotype.deploy.from_run import bundle_from_run
+from mitotype.deploy.predictor import Predictor, open_predictor
+from mitotype.fit.environment import resolve_device
+
+
+def open_bundle(source: str | Path = "default", *, device: str = "cpu") -> Predictor:
+    """Open a shipped bundle by its name, or a bundle or finished run by its folder."""
+    return open_predictor(str(source), device=resolve_device(device))
+
+
+def classify(
+    images: Iterable[str | Path],
+    bundle: str | Path | Predictor = "default",
+    *,
+    mpp_um: float | None = None,
+    explain: bool = False,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> list[Prediction]:
+    """Classify images: files, folders and csv lists, in order, every page of each.
+
+    `mpp_um` is the µm/px of images that are not at 0.25; `explain` adds phrases of the shape descriptors, for bundles that
+    have them. Raises one UserError that lists every image that cannot be read.
+    """
+    sources = classification.list_images([str(image) for image in images], mpp_um)
+    opened = bundle if isinstance(bundle, Predictor) else open_bundle(bundle, device=device)
+    with progress("classify", len(sources)) as advance:
+        return classification.classify(opened, sources, explain=explain, on_progress=advance)
+
+
+def bundle(run_dir: Path, out: Path, *, name: str = "mine", notes: str = "", with_base: bool = False) -> Path:
+    """Write the bundle of a finished run into `out`: what `classify` needs, and nothing else.
+
+    `notes` is Markdown for its card. `with_base` includes published weights under adapters, where their license allows it.
+    """
+    return bundle_from_run(run_dir, out, name=name, notes=notes, with_base=with_base)
+
+
+def push(source: str, repository: str, *, private: bool = False, adapters_of_no_derivatives: bool = False) -> str:
+    """Upload a bundle to the Hugging Face Hub, if the licenses of its weights allow it, and return its address."""
+    folder = find_bundle(source)
+    return hub.push(folder, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)

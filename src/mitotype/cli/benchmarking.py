@@ -1,0 +1,80 @@
+"""Commands on many runs: benchmark."""
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mitotype.cli import output
+from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Settings, split_names
+
+
+def benchmark(
+    out: Annotated[Path, typer.Option("--out", help="folder of the benchmark; one that was stopped is continued")],
+    data: Data = [],  # noqa: B006
+    test: Annotated[
+        list[str] | None, typer.Option("--test", help="test data; default: the test parts of --data")
+    ] = None,
+    hold_out: HoldOut = None,
+    backbones: Annotated[
+        list[str] | None, typer.Option("--backbones", help="nets and features; default: the nets of the study")
+    ] = None,
+    adaptations: Annotated[
+        list[str] | None, typer.Option("--adaptations", help='what is trained: probe "lora(8, 16)" "prompts(8)" full')
+    ] = None,
+    settings: Settings = None,
+    init_from: Annotated[
+        list[str] | None,
+        typer.Option("--init-from", help="initial weights: published, a run, or BACKBONE=PATH (file or folder)"),
+    ] = None,
+    like: Annotated[
+        str, typer.Option(help="shared: one policy for all; study: the study's own recipe for each")
+    ] = "shared",
+    backend: Annotated[
+        str, typer.Option(help="where members are trained: local, ray (this machine), or the address of a Ray cluster")
+    ] = "local",
+    title: Annotated[str, typer.Option(help="a line under the table's heading")] = "",
+    mpp: Mpp = None,
+    device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")] = 0,
+    as_json: Json = False,
+    n_boot: NBoot = 2000,
+) -> None:
+    """Train and score many backbones; one table.
+
+    Backbone × adaptation × fold; the table has the published numbers beside ours.
+
+    Example: mitotype benchmark --data AMi-Br_Benchmark --backbones uni2-h --adaptations probe "lora(8, 16)" --out runs/bench
+    """
+    from mitotype.api import benchmarking
+    from mitotype.experiments import render
+    from mitotype.jobs.task import Callbacks
+
+    output.notice()
+    if backend == "here":
+        warnings.warn("The backend 'here' is now called 'local'.", FutureWarning, stacklevel=2)
+        backend = "local"
+    plan = benchmarking.prepare(
+        benchmarking.BenchmarkOptions(
+            out=out, data=data, test=test or (), hold_out=split_names(hold_out), backbones=backbones or (),
+            adaptations=adaptations or (), settings=settings or (), init_from=init_from or (), like=like, backend=backend,
+            title=title, mpp_um=mpp, device=device, workers=workers, n_boot=n_boot,
+        )
+    )  # fmt: skip
+    output.notes(dict.fromkeys([*plan.notes(), *(note for test_set in plan.config.tests for note in test_set.notes)]))
+    for skip in plan.skipped:
+        output.info(f"left out: {skip.cell}: {skip.reason}")
+    n_tasks = len(plan.tasks())
+    output.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {out}")
+    try:
+        with output.ProgressDisplay() as display:
+            callbacks = Callbacks(output.log_training(display), display.counter("members", n_tasks))
+            table = benchmarking.run_plan(plan, callbacks)
+    except KeyboardInterrupt:
+        output.info("Stopped. Finished members are stored; repeat the command to continue.")
+        sys.exit(130)
+    output.print_json(table.to_dict()) if as_json else print(render.plain(table))
+    output.info(f"open {out / 'table.html'}")
+    table.raise_failures()

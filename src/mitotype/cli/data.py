@@ -1,0 +1,42 @@
+"""Commands on data: audit, fetch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mitotype.cli import output
+from mitotype.cli.options import Json
+
+
+def audit(
+    data: Annotated[list[str], typer.Argument(help="folders or csvs of patches, or NAME=PATH")], as_json: Json = False
+) -> None:
+    """Check data for duplicates and leaks.
+
+    Conflicting labels, cases across parts, published overlaps, and the agreement of the experts.
+
+    Example: mitotype audit AMi-Br_Benchmark
+    """
+    from mitotype.api.data import audit
+    from mitotype.datasets.audit.findings import to_dicts
+
+    findings = audit(data)
+    output.print_json(to_dicts(findings)) if as_json else print(*findings, sep="\n")
+
+
+def fetch(
+    dataset: Annotated[str, typer.Argument(help="a dataset's name; see: mitotype datasets")],
+    folder: Annotated[Path, typer.Argument(help="folder to put it in")],
+) -> None:
+    """Download a public dataset.
+
+    From its published address; interrupted downloads are resumed and digests are checked.
+
+    Example: mitotype fetch amibr data/
+    """
+    from mitotype.api.data import fetch
+
+    with output.ProgressDisplay() as display:
+        fetch(dataset, folder, on_progress=output.log_download(display))
+    output.info(f"{dataset} is in {folder}")

@@ -1,0 +1,59 @@
+"""Options that several commands have, options with several values, and options that were renamed."""
+
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[list[str], typer.Option("--data", help="folder or csv of patches, or NAME=PATH; several are joined")]
+On = Annotated[list[str] | None, typer.Option("--on", help="data with the labels of a csv's patch_id")]
+HoldOut = Annotated[
+    list[str] | None,
+    typer.Option("--hold-out", help="test sets whose slides and images are left out: amibr-test,atnorm-md"),
+]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="change a field of the recipe: epochs=5")]
+Out = Annotated[Path | None, typer.Option("--out", help="folder or file to write")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
+Mpp = Annotated[float | None, typer.Option(help="µm/px of the images, where they are not at 0.25")]
+NBoot = Annotated[int, typer.Option("--n-boot", help="bootstrap replicates over cases")]
+
+# options that take several values: --data A B
+SEVERAL = ("--data", "--on", "--hold-out", "--set", "--test", "--backbones", "--adaptations", "--init-from")
+# old → new name, of every command and of one command
+RENAMED = {"--adapt": "--adaptations", "--draws": "--n-boot"}
+RENAMED_IN = {"benchmark": {"--on": "--backend"}}
+
+
+def rename_options(args: list[str]) -> list[str]:
+    """Return the arguments with old names of options replaced; each is warned of."""
+    renamed = RENAMED | RENAMED_IN.get(args[0] if args else "", {})
+    result = []
+    for arg in args:
+        option, equals, value = arg.partition("=")
+        if option in renamed:
+            warnings.warn(f"The option {option} is now called {renamed[option]}.", FutureWarning, stacklevel=2)
+            arg = renamed[option] + equals + value
+        result.append(arg)
+    return result
+
+
+def expand_options(args: list[str]) -> list[str]:
+    """Return `--data A B` as `--data A --data B`, for the options in SEVERAL."""
+    result: list[str] = []
+    option, n_values = "", 0
+    for arg in args:
+        if arg.startswith("-"):
+            option, n_values = (arg, 0) if arg in SEVERAL else ("", 0)
+        elif option:
+            if n_values:
+                result.append(option)
+            n_values += 1
+        result.append(arg)
+    return result
+
+
+def split_names(texts: list[str] | None) -> list[str]:
+    """Return the names in texts that separate them by commas."""
+    return [name for text in texts or [] for name in text.split(",") if name]

@@ -1,0 +1,132 @@
+"""What the commands print: the notice, notes, JSON, and progress as bars on a terminal and as lines elsewhere."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mitotype.core import files
+from mitotype.core.schema import NOTICE
+
+LOG_EVERY_S = 10.0  # between two lines of progress without a terminal
+
+
+def notice() -> None:
+    """Print the research-use notice, once per command, beside the output."""
+    info(NOTICE)
+
+
+def info(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def notes(texts: Iterable[str]) -> None:
+    for text in texts:
+        info(f"note: {text}")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(files.plain(value), indent=2, ensure_ascii=False))
+
+
+def command_line() -> str:
+    """Return the command as it was typed, with names for paths, so that a report contains no folders of the machine."""
+    return "mitotype " + " ".join(Path(arg).name if "/" in arg else arg for arg in sys.argv[1:])
+
+
+def format_warning(message: Warning | str, category: type[Warning], *_: Any) -> str:
+    """Return a warning as one line, without the code that raised it."""
+    return f"{category.__name__}: {message}\n"
+
+
+class ProgressDisplay:
+    """Progress of several items: bars on a terminal; elsewhere a line every LOG_EVERY_S seconds and at the end of an item."""
+
+    def __init__(self) -> None:
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+        self._last_s = time.monotonic()
+
+    def __enter__(self) -> "ProgressDisplay":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            text = TextColumn("{task.description}", markup=False)
+            columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def print(self, text: str) -> None:
+        """Print a line that stays."""
+        self._bars.console.print(text, markup=False, highlight=False) if self._bars else info(text)
+        self._last_s = time.monotonic()
+
+    def update(self, item: str, done: int, total: int | None, *, text: str = "", is_end: bool = False) -> None:
+        """Show that `done` of `total` (None: unknown) of an item is done. `text` replaces the default line.
+
+        With `is_end` the line stays and the bar of the item goes.
+        """
+        if self._bars:
+            if item not in self._tasks:
+                self._tasks[item] = self._bars.add_task(item, total=total)
+            self._bars.update(self._tasks[item], description=text or item, completed=done, total=total)
+            if is_end:
+                self._bars.remove_task(self._tasks.pop(item))
+        if is_end or (not self._bars and time.monotonic() - self._last_s >= LOG_EVERY_S):
+            self.print(text or f"{item}: {done} of {total}")
+
+    def counter(self, item: str, total: int) -> Callable[[int], None]:
+        """Return a callback for the number of further parts of an item that are done."""
+        done = 0
+
+        def advance(n: int) -> None:
+            nonlocal done
+            done += n
+            self.update(item, done, total)
+
+        return advance
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show one bar; the yielded function receives the number of further items."""
+    with ProgressDisplay() as display:
+        yield display.counter(title, total)
+
+
+def log_training(display: ProgressDisplay) -> Callable[[dict[str, Any]], None]:
+    """Return a callback that shows the log lines of training: one item for each member, with its epochs."""
+
+    def on_log(line: dict[str, Any]) -> None:
+        name = f"{line['cell']}, {line['member']}" if "cell" in line else line["member"]
+        item = f"member {line['job']} of {line['jobs']} ({name})"
+        if "keeps_gb" in line:
+            size = f"{line['keeps_gb']:.2f} GB of features of the frozen layers, under {line['views']} views"
+            display.print(f"{item}: {'caches' if line['kept'] else 'has no memory to cache'} {size}")
+            return
+        text, loss = f"{item}: epoch {line['epoch']} of {line['epochs']}", line["loss"]
+        if loss is not None and math.isfinite(loss):  # a member that is solved in one step has none
+            text += f", loss {loss:.4f}"
+        display.update(item, line["epoch"], line["epochs"], text=text, is_end=line["epoch"] == line["epochs"])
+
+    return on_log
+
+
+def log_download(display: ProgressDisplay) -> Callable[[str, int, int | None], None]:
+    """Return a callback that shows downloads, in MB."""
+
+    def on_progress(file: str, done: int, total: int | None) -> None:
+        text = f"{file}: {done / 2**20:.1f} MB" + (f" of {total / 2**20:.1f} MB" if total else "")
+        display.update(file, done // 2**20, total and total // 2**20, text=text, is_end=done == total)
+
+    return on_progress

@@ -1,0 +1,80 @@
+"""Commands on scores: score, evaluate, compare."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mitotype.cli import output
+from mitotype.cli.options import Device, Json, Mpp, NBoot, On
+
+
+def score(
+    source: Annotated[str, typer.Argument(help="folder of a run or bundle, or a shipped bundle's name")],
+    on: Annotated[list[str], typer.Option("--on", help="test data: folder, csv or NAME=PATH")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder for the rows; those of a run are added to it")
+    ] = None,
+    mpp: Mpp = None,
+    device: Device = "cpu",
+) -> None:
+    """Score test data with a run or bundle.
+
+    Adds rows to the score table and writes the opening of the test set into the ledger.
+
+    Example: mitotype score runs/default --on AMi-Br_Benchmark
+    """
+    from mitotype.api import scoring
+
+    output.notice()
+    folder, cohorts = scoring.score(source, on, out=out, mpp_um=mpp, device=device, progress=output.progress)
+    for cohort in cohorts:
+        output.notes(cohort.notes)
+        output.info(f"{len(cohort)} patches of {cohort.name} scored into {folder}")
+    output.info(f"next: mitotype evaluate {folder}")
+
+
+def evaluate(
+    source: Annotated[str, typer.Argument(help="folder of a run or of scores, or a csv with patch_id,score")],
+    on: On = None,
+    out: Annotated[Path | None, typer.Option("--out", help="report.html to write")] = None,
+    part: Annotated[str, typer.Option(help="test or out-of-fold")] = "test",
+    as_json: Json = False,
+    n_boot: NBoot = 2000,
+) -> None:
+    """Evaluate scores and write a report.
+
+    Metrics with intervals over cases, per domain, and report.html in one file.
+
+    Example: mitotype evaluate runs/default
+    """
+    from mitotype.api import scoring
+    from mitotype.evaluation.report.text import evaluation_text
+
+    output.notice()
+    evaluation = scoring.evaluate(source, on or (), part=part, n_boot=n_boot, command=output.command_line())
+    page = out or scoring.report_path(source, part)
+    scoring.write_report(evaluation, page)
+    output.print_json(evaluation.to_dict()) if as_json else print(evaluation_text(evaluation))
+    output.info(f"open {page}")
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="a run, or a csv with patch_id,score")],
+    b: Annotated[str, typer.Argument(help="another")],
+    on: On = None,
+    as_json: Json = False,
+    n_boot: NBoot = 2000,
+) -> None:
+    """Compare two sets of scores, paired.
+
+    Both are evaluated on the patches that they share.
+
+    Example: mitotype compare runs/default theirs.csv --on AMi-Br_Benchmark
+    """
+    from mitotype.api import scoring
+    from mitotype.evaluation.report.text import comparison_text
+
+    output.notice()
+    comparison = scoring.compare(a, b, on or (), n_boot=n_boot)
+    output.print_json(comparison.to_dict()) if as_json else print(comparison_text(comparison))

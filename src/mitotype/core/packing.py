@@ -1,0 +1,116 @@
+"""Packs: every image of a cohort decoded once into one memory-mapped array.
+
+Shapes: N patches; 3 red, green, blue; H, W height and width in px.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mitotype.core import files, records
+from mitotype.core.cache import cache_dir
+from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.images import at_scale, center_crop, check_large_enough, check_mpp, digest, read_pages
+from mitotype.core.records import Digest, Record
+from mitotype.core.schema import PATCH_PX, Cohort
+
+
+@dataclass(frozen=True)
+class Pack:
+    """`image_N3HW` uint8, memory-mapped, in the order of the cohort's rows, and one pixel digest per image."""
+
+    image_N3HW: np.ndarray
+    digests: tuple[str, ...]
+
+    @property
+    def px(self) -> int:
+        return int(self.image_N3HW.shape[-1])
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+
+class PackRecord(Record, frozen=True):
+    """pack.json: the key of a pack and the pixel digest of every image."""
+
+    key: Digest
+    digests: tuple[Digest, ...]
+
+
+def pack_images(cohort: Cohort, *, min_px: int = 64, cache: Path | None = None) -> Pack:
+    """Decode every image of the cohort once into one array, which is cached under `cache` while no file changes.
+
+    All images are brought to 0.25 µm/px and cropped about their centre to one size: 128 px, or the size of the smallest
+    where that is less, but at least `min_px` (what the frame needs).
+
+    Raises one UserError that names every file that is damaged, of the wrong kind or too small.
+    """
+    if not len(cohort):
+        raise UserError(f"'{cohort.name}' has no patches.", fix="check the folder and the filters")
+    key = _key(cohort, min_px)
+    folder = (cache or cache_dir() / "packs") / key[:32]
+    array, record = folder / "image_N3HW.npy", folder / "pack.json"
+    with files.locked(folder.parent / f".{key[:32]}.lock"):
+        if not record.is_file():
+            images, digests = _decode(cohort)
+            px = _common_px(cohort, images, min_px)
+            with files.atomic(array) as part, part.open("wb") as out:
+                np.save(out, np.stack([center_crop(image, px).transpose(2, 0, 1) for image in images]))
+            records.write(record, PackRecord(key, tuple(digests)))
+        stored = records.read(record, PackRecord, what="pack", max_bytes=2**30)
+    return Pack(np.load(array, mmap_mode="r"), stored.digests)
+
+
+def _key(cohort: Cohort, min_px: int) -> str:
+    """Return the digest of what a pack depends on: paths, sizes, times of change, pages, µm/px."""
+    total = hashlib.sha256(f"pack 1 {min_px}".encode())
+    pages = cohort.rows["page"] if "page" in cohort.rows else [0] * len(cohort)
+    for path, page, mpp_um in zip(cohort.rows["path"], pages, cohort.rows["mpp_um"], strict=True):
+        try:
+            stat = Path(path).stat()
+            total.update(f"{path}\x1f{page}\x1f{mpp_um}\x1f{stat.st_size}\x1f{stat.st_mtime_ns}\n".encode())
+        except OSError:
+            total.update(f"{path}\x1fabsent\n".encode())
+    return total.hexdigest()
+
+
+def _decode(cohort: Cohort) -> tuple[list[np.ndarray], list[str]]:
+    """Return every image at 0.25 µm/px and the digest of its own pixels. Each file is read once, whatever its pages."""
+    rows = cohort.rows
+    pages = [int(page) for page in rows["page"]] if "page" in rows else [0] * len(rows)
+    rows_of_path: dict[str, list[int]] = {}
+    for row, path in enumerate(rows["path"]):
+        rows_of_path.setdefault(str(path), []).append(row)
+    images: list[np.ndarray | None] = [None] * len(rows)
+    digests = [""] * len(rows)
+    mpp_um = [float(value) for value in rows["mpp_um"]]
+    errors = ErrorCollector()
+
+    def decode_file(item: tuple[str, list[int]]) -> None:
+        path, indices = item
+        with errors.capture():
+            for i, image in zip(indices, read_pages(Path(path), [pages[i] for i in indices]), strict=True):
+                digests[i] = digest(image)
+                images[i] = at_scale(image, check_mpp(mpp_um[i], path))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(decode_file, rows_of_path.items()))
+    errors.errors.sort(key=str)
+    errors.raise_if_any()
+    return [image for image in images if image is not None], digests
+
+
+def _common_px(cohort: Cohort, images: list[np.ndarray], min_px: int) -> int:
+    """Return the side of the pack. Raises a UserError for images that are smaller than `min_px`."""
+    errors = ErrorCollector()
+    for path, image in zip(cohort.rows["path"], images, strict=True):
+        with errors.capture():
+            check_large_enough(image, min_px, path)
+    errors.raise_if_any()
+    return min(PATCH_PX, min(min(image.shape[:2]) for image in images) // 2 * 2)

@@ -1,0 +1,31 @@
+"""The files of a run and of a bundle: their names and their records. Format 2; files that 0.1.0 wrote are read too."""
+
+from mitotype.core.run_layout.bundle import BundleRecord, bundle_digest, read_bundle
+from mitotype.core.run_layout.decision import (
+    Abstention,
+    Calibration,
+    CombinerRecord,
+    DecisionRecord,
+    FittedOn,
+    Threshold,
+)
+from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, IntervalRecord, VariantRecord
+from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
+from mitotype.core.run_layout.member import (
+    ArchitectureRecord,
+    HeadRecord,
+    MemberRecord,
+    WeightsSource,
+    read_head,
+    read_member,
+)  # fmt: skip
+from mitotype.core.run_layout.ood import LinearDetector, OodRates, OodRecord, read_ood
+from mitotype.core.run_layout.run import DataRecord, Machine, RunRecord, SplitRecord, read_finished_run, read_run
+
+__all__ = [
+    "Abstention", "ArchitectureRecord", "BundleRecord", "Calibration", "CombinerRecord", "DataRecord", "DecisionRecord",
+    "EntryRecord", "EvaluationRecord", "FittedOn", "HeadRecord", "IntervalRecord", "LinearDetector", "Machine", "MemberRecord",
+    "OodRates", "OodRecord", "Opening", "RunRecord", "SplitRecord", "Threshold", "VariantRecord", "WeightsSource",
+    "append_opening", "bundle_digest", "now", "read_bundle", "read_finished_run", "read_head", "read_ledger", "read_member",
+    "read_ood", "read_run",
+]  # fmt: skip

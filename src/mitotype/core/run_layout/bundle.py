@@ -1,0 +1,104 @@
+"""bundle.json: members, how they combine and decide, what is on the card, and the digest of every file of the bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from mitotype.core import files, records
+from mitotype.core.errors import UserError
+from mitotype.core.records import Digest, Name, Record, Text
+from mitotype.core.run_layout import names
+from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
+from mitotype.core.run_layout.evaluation import EvaluationRecord
+from mitotype.core.run_layout.ledger import Opening
+from mitotype.core.run_layout.ood import OodRecord
+from mitotype.core.run_layout.run import RunRecord
+
+PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}"
+LICENSES_1 = {"licences": "lines", "commercial": "commercial", "shareable": "shareable"}
+BundleFile = Annotated[str, Meta(pattern=rf"^(card\.md|members/{PART}/{PART}|bases/{PART})$")]
+
+
+class LicenseRecord(Record, frozen=True, kw_only=True):
+    """What the licenses of the weights under a bundle allow: one line per backbone, and the two answers."""
+
+    lines: list[Text] = []
+    commercial: bool = True
+    shareable: bool = True
+
+
+class BundleRecord(Record, frozen=True, kw_only=True):
+    """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it."""
+
+    format: Literal[1, 2] = 2
+    name: Name
+    members: list[names.MemberName]
+    combiner: CombinerRecord
+    tta: Text
+    decision: DecisionRecord
+    ood: OodRecord | None = None
+    run: RunRecord | None = None
+    test: EvaluationRecord | None = None
+    out_of_fold: EvaluationRecord | None = None
+    openings: list[Opening] = []
+    member_digests: dict[Name, Digest] = {}
+    licenses: LicenseRecord = LicenseRecord()
+    files: dict[BundleFile, Digest]
+    digest: str = ""
+
+    @classmethod
+    def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
+        about = records.renamed(value.pop("told"), {"members": "member_digests"})
+        licenses = {new: about.pop(old) for old, new in LICENSES_1.items() if old in about}
+        old = {"combine": "combiner", "views": "tta", "decide": "decision", "unlike": "ood"}
+        value = records.renamed(value | about, old) | {"licenses": licenses}
+        value["decision"] = DecisionRecord.upgrade(value["decision"])
+        upgrades: dict[str, type[Record]] = {
+            "ood": OodRecord, "run": RunRecord, "test": EvaluationRecord, "out_of_fold": EvaluationRecord,
+        }  # fmt: skip
+        for key, record in upgrades.items():
+            if value.get(key):
+                value[key] = record.upgrade(value[key])
+        value["openings"] = [Opening.upgrade(opening) for opening in value.get("openings", [])]
+        return value
+
+
+def bundle_digest(record: BundleRecord) -> str:
+    """Return the digest of a bundle's record without its own `digest`."""
+    return files.digest_of(msgspec.json.encode(msgspec.structs.replace(record, digest=""), order="sorted"))
+
+
+def read_bundle(folder: Path) -> BundleRecord:
+    """Return the record of a bundle after its own digest and those of all its files were checked.
+
+    Raises a UserError for a bundle that was changed, is damaged or incomplete, or is of an unknown format.
+    """
+    raw = files.read_bytes(folder / names.BUNDLE, what="bundle", max_bytes=records.MAX_BYTES)
+    record = records.decode(raw, BundleRecord, f"The bundle '{folder / names.BUNDLE}'")
+    own = _digest_1(raw) if record.format == 1 else bundle_digest(record)
+    changed = f"The bundle '{folder}' is not as it was written"
+    fix = "copy it again from its source"
+    if own != record.digest:
+        raise UserError(f"{changed}: {names.BUNDLE} was changed.", fix=fix)
+    for file, digest in record.files.items():
+        path = folder / file
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"{changed}: '{file}' is missing.", fix=fix)
+        if files.sha256(path) != digest:
+            raise UserError(f"{changed}: '{file}' was changed.", fix=fix)
+    missing = [name for name in record.members if f"members/{name}/{names.MEMBER}" not in record.files]
+    if missing:
+        raise UserError(f"{changed}: the member '{missing[0]}' is not among its files.", fix=fix)
+    return record
+
+
+def _digest_1(raw: bytes) -> str:
+    """Return the digest as format 1 defines it: of the sorted document without its line `digest`."""
+    value = json.loads(raw)
+    value.pop("digest", None)
+    return files.digest_of(json.dumps(value, sort_keys=True, ensure_ascii=False))

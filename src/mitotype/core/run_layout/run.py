@@ -1,0 +1,95 @@
+"""run.json: every resolved field of a run, its machine, and the digests of what it was trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from mitotype.core import records
+from mitotype.core.errors import UserError
+from mitotype.core.records import Count, Digest, Format2, Name, Record, Scalar, Text
+from mitotype.core.run_layout import names
+from mitotype.core.run_layout.member import WeightsSource
+
+RecipeFields = dict[Name, Scalar | dict[Name, Scalar | list[Scalar]]]
+# The fields of a recipe in format 1 and their names since.
+RECIPE_FIELDS_1 = {
+    "draws": "n_views", "refit": "n_final_models", "flag": "ood_flag", "recompute": "grad_checkpointing",
+    "accumulate": "grad_accum_steps", "clip": "grad_clip", "options": "model_kwargs", "colours": "normalization",
+    "votes_prior": "vote_smoothing", "optimiser": "optimizer", "views": "tta",
+}  # fmt: skip
+
+
+class DataRecord(Record, frozen=True, kw_only=True):
+    """The training data: where it was read from, which test sets were held out, and its digest."""
+
+    sources: list[Text] = []
+    hold_out: list[Name] = []
+    patches: Count
+    atypical: Count
+    cases: Count
+    digest: Digest
+
+
+class SplitRecord(Record, frozen=True):
+    folds: Name
+    digest: Digest
+
+
+class Machine(Record, frozen=True, kw_only=True):
+    processor: Text = ""
+    cores: Count | None = None
+    gpu: Text | None = None
+    system: Text = ""
+    python: Name = "?"
+
+
+class RunRecord(Format2, frozen=True, kw_only=True):
+    """run.json. `recipe` holds every field of the recipe, `overrides` those that differ from its defaults.
+
+    `bases` and `teachers` are the digests, by member, of the weights that it starts from and of the members that it learns
+    from. `workers` members are trained at once, each with `threads` threads.
+    """
+
+    recipe: RecipeFields
+    overrides: RecipeFields = {}
+    data: DataRecord
+    split: SplitRecord
+    base: WeightsSource | None = None
+    bases: dict[Name, Digest | None] | None = None
+    teachers: dict[Name, dict[Name, Digest]] | None = None
+    reads_labels: bool | None = None
+    notes: list[Text] = []
+    device: Name
+    precision: Name
+    workers: Annotated[int, Meta(ge=1, le=4096)]
+    threads: Annotated[int, Meta(ge=1, le=4096)]
+    machine: Machine
+    versions: dict[Name, Name]
+    started: Name
+    finished: Name | None = None
+
+    @classmethod
+    def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
+        value = records.renamed(value, {"chosen": "overrides"})
+        for key in ("recipe", "overrides"):
+            value[key] = records.renamed(value.get(key, {}), RECIPE_FIELDS_1)
+        value["data"] = records.renamed(value["data"], {"where": "sources"})
+        return value
+
+    def recipe_text(self, field: str, default: str = "") -> str:
+        """Return a field of the recipe that is text."""
+        return str(self.recipe.get(field, default))
+
+
+def read_run(run_dir: Path) -> RunRecord:
+    return records.read(run_dir / names.RUN, RunRecord, what="run")
+
+
+def read_finished_run(run_dir: Path) -> RunRecord:
+    """Return the record of a run that is complete. Raises a UserError for one that is not."""
+    if not names.is_finished(run_dir):
+        raise UserError(f"The run '{run_dir}' is not finished.", fix=f"mitotype resume {run_dir}")
+    return read_run(run_dir)

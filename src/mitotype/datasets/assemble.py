@@ -1,0 +1,105 @@
+"""Assemble a Cohort from the table and the images of a published dataset; whatever does not fit is an error or a note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+
+from mitotype.core import files
+from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.schema import CLASS_NAMES, MPP_UM, Cohort
+from mitotype.datasets import layout
+from mitotype.datasets.fingerprints import DIGEST_CHARS
+
+TEXT = ("case_id", "domain", "scanner", "tumour", "species", "expert_votes")
+NUMBERS = ("label", "votes_for", "votes")
+
+
+def find_root(path: Path, title: str, table: pd.DataFrame | None) -> Path | None:
+    """Return the folder with Atypical/ and Normal/ of the dataset `title`: `path` itself or a folder of that name inside.
+
+    A folder of any other name is accepted if its first images are published files according to the shipped `table`.
+    """
+    child = layout.find_child(path, title)
+    if child is not None and layout.class_folders(child):
+        return child
+    classes = layout.class_folders(path)
+    if not classes or path.name.casefold() == title.casefold():
+        return path if classes else None
+    if table is None:
+        return None
+    sample = [file for folder in classes.values() for file in islice(layout.iter_images(folder), 2)]
+    digests = table["sha256"].to_dict()
+    return path if sample and all(digests.get(f.stem) == files.sha256(f)[:DIGEST_CHARS] for f in sample) else None
+
+
+def assemble(
+    dataset: str,
+    table: pd.DataFrame,
+    images: Mapping[str, tuple[Path, float]] | None,
+    *,
+    source: Path,
+    mpp_um: float | None = None,
+    notes: tuple[str, ...] = (),
+) -> Cohort:
+    """Return the Cohort of `table` (indexed by file stem) and `images` ({stem: (path, label of its folder)}).
+
+    Rows without an image are dropped and noted (a partial copy). With `images` None all rows are returned without paths.
+    Raises a UserError for an image without a row and for one in the folder of the other class.
+    """
+    rows = table.copy()
+    for column in TEXT:
+        rows[column] = rows[column].astype(str) if column in rows else ""
+    for column in NUMBERS:
+        rows[column] = rows[column].astype(float) if column in rows else float("nan")
+    if images is None:
+        rows["path"] = ""
+    else:
+        _check_images(dataset, rows, images, source)
+        absent = [stem for stem in rows.index if stem not in images]
+        if len(absent) == len(rows):
+            raise UserError(
+                f"None of the {len(rows)} images of {dataset} is in '{source}'.",
+                fix=f"give the folder of the images, or fetch them: mitotype fetch {dataset} DIR",
+            )
+        if absent:
+            notes += (
+                f"{dataset}: a partial copy: {len(rows) - len(absent)} of {len(rows)} patches are in '{source}'; "
+                f"without an image: {', '.join(absent[:3])}{' …' if len(absent) > 3 else ''}",
+            )
+        rows = rows[[stem in images for stem in rows.index]]
+        rows["path"] = [str(images[stem][0]) for stem in rows.index]
+    rows["mpp_um"] = MPP_UM if mpp_um is None else mpp_um
+    if mpp_um is not None and mpp_um != MPP_UM:
+        notes += (f"{dataset}: read at {mpp_um:g} µm/px as stated; it is published at {MPP_UM}",)
+    rows["dataset"] = dataset
+    rows.insert(0, "patch_id", [f"{dataset}/{stem}" for stem in rows.index])
+    return Cohort(dataset, rows.reset_index(drop=True), notes)
+
+
+def _check_images(dataset: str, rows: pd.DataFrame, images: Mapping[str, tuple[Path, float]], source: Path) -> None:
+    errors = ErrorCollector(max_shown=10)
+    labels = rows["label"].to_dict()
+    as_own = f"or read the folder as your own: folder={source}"
+    for stem, (path, label) in sorted(images.items()):
+        if stem not in labels:
+            errors.add(
+                UserError(f"The image '{path}' has no row in the table of {dataset}.", fix=f"remove it, {as_own}")
+            )
+        elif label == label and label != labels[stem]:
+            message = f"'{path}' is in {CLASS_NAMES[int(label)]}; in {dataset} it is {CLASS_NAMES[int(labels[stem])]}."
+            errors.add(UserError(message, fix=f"move it back, {as_own}"))
+    errors.raise_if_any()
+
+
+def note_counts(cohort: Cohort, expected: tuple[int, int]) -> Cohort:
+    """Return the cohort, with a note if its counts of (normal, atypical) differ from the published ones."""
+    label = cohort.rows["label"]
+    counts = (int((label == 0).sum()), int((label == 1).sum()))
+    if counts == expected or any("partial copy" in note for note in cohort.notes):
+        return cohort
+    note = f"{cohort.name}: {counts[0]} normal and {counts[1]} atypical patches; published are {expected[0]} and {expected[1]}"
+    return Cohort(cohort.name, cohort.rows, (*cohort.notes, note))

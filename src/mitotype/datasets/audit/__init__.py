@@ -1,0 +1,1 @@
+"""Audit of datasets: duplicates, contradictions, leaks, and the agreement of the experts."""

@@ -1,0 +1,256 @@
+"""Download public datasets from their published addresses: resumed, checked, unpacked safely, complete or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, urlsplit
+
+from mitotype import __version__
+from mitotype.core import files
+from mitotype.core.errors import UserError
+from mitotype.datasets.dataset import Source, datasets
+from mitotype.datasets.download import archives
+
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with (file, bytes so far, total bytes or None)."""
+
+RECORD = "fetched.json"
+CHUNK = 1 << 18
+TRIES = 3
+TIMEOUT_S = 60
+MAX_BYTES = 128 * 2**30
+MAX_LISTING_BYTES = 4 * 2**20
+
+
+def fetch(
+    name: str, folder: Path, *, sources: Sequence[Source] | None = None, on_progress: OnProgress | None = None
+) -> list[Path]:
+    """Download the dataset `name` into `folder` and return the files and folders that it became.
+
+    Files that are present are left alone. An interrupted transfer leaves a `.part` and is resumed from there if the server
+    allows (HTTP Range), immediately up to three times and again when the command is repeated. A file of known sha256 is
+    checked against it; for others the digest of the first download is recorded in `folder`/fetched.json and checked from
+    then on. Archives are unpacked inside their folder only (see archives) and then removed. `sources` replaces the
+    published addresses (a mirror).
+
+    Raises a UserError for an unknown name or one without a public address, no response, an incomplete transfer, a digest
+    other than the known or recorded one, an archive that is rejected, and a full disk.
+    """
+    dataset = datasets.get(name)
+    sources = dataset.sources if sources is None else sources
+    if not sources:
+        fetchable = ", ".join(n for n in datasets.names() if datasets.get(n).sources)
+        raise UserError(f"'{name}' has no public address.", allowed=fetchable)
+    on_progress = on_progress or (lambda file, done, total: None)
+    with files.translate_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with files.locked(folder / ".fetch.lock"):
+        return [_fetch_file(item, folder, on_progress) for source in sources for item in _items(source)]
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One file to download: addresses, what it becomes, and its digest ("sha256:…" or "md5:…", or None)."""
+
+    urls: tuple[str, ...]
+    save_as: str
+    digest: str | None
+    unpack: bool
+    strip: int = 0
+    members: tuple[tuple[str, str], ...] = ()
+
+
+def _items(source: Source) -> list[_Item]:
+    """Return the files of a source: the file itself, or every file of its Zenodo record."""
+    if not source.listing:
+        digest = f"sha256:{source.sha256}" if source.sha256 else None
+        return [_Item(source.urls, source.save_as, digest, source.unpack, source.strip, source.members)]
+    address = source.urls[0]
+    try:
+        with _open(address, {}) as response:
+            raw = response.read(MAX_LISTING_BYTES + 1)
+    except (OSError, HTTPException) as error:
+        raise UserError(f"The record at {address} is unavailable: {_reason(error)}.", fix="try again later") from error
+    try:
+        checksums = {str(entry["key"]): str(entry["checksum"]) for entry in json.loads(raw)["files"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The record at {address} has no list of files.", fix="open it in a browser") from error
+    items = []
+    for key, checksum in checksums.items():
+        if not re.fullmatch(r"[\w. ()+-]{1,200}", key) or key.startswith("."):
+            raise UserError(f"The record at {address} lists a file called '{key[:80]}'.", fix="open it in a browser")
+        unpack = source.unpack and key.lower().endswith(".zip")
+        save_as = f"{source.save_as}/{key[:-4] if unpack else key}"
+        digest = checksum if re.fullmatch(r"(md5|sha256):[0-9a-f]+", checksum) else None
+        items.append(_Item((f"{address}/files/{quote(key)}/content",), save_as, digest, unpack, source.strip))
+    return items
+
+
+def _fetch_file(item: _Item, folder: Path, on_progress: OnProgress) -> Path:
+    """Download one file, unless it is present and recorded, with the recorded digest if it is not an archive."""
+    target = folder / PurePosixPath(item.save_as)
+    record = _read_record(folder)
+    recorded = str(record[item.save_as]["sha256"]) if item.save_as in record else None
+    if target.exists():
+        if recorded and (item.unpack or files.sha256(target) == recorded):
+            return target
+        if recorded:
+            raise UserError(f"'{target}' has changed since it was fetched.", fix="move it away and fetch again")
+        if not item.unpack and item.digest and _digest(target, item.digest) == item.digest:
+            return target
+        fix = "move it away, or fetch into another folder"
+        raise UserError(f"'{target}' is already there and was not fetched by mitotype.", fix=fix)
+    part = target.with_name(f"{target.name}.part")
+    url = _transfer_from_any(item, part, on_progress)
+    sha256 = _check_digest(item, part, recorded, url)
+    size = part.stat().st_size
+    if item.unpack:
+        archives.unpack(part, target, strip=item.strip)
+        _check_members(item, target, url)
+        part.unlink()
+    else:
+        part.replace(target)
+    _state_path(part).unlink(missing_ok=True)
+    record[item.save_as] = {"url": url, "sha256": sha256, "bytes": size, "date": time.strftime("%Y-%m-%d")}
+    files.write_json(folder / RECORD, record)
+    return target
+
+
+def _check_members(item: _Item, folder: Path, url: str) -> None:
+    """Check the files of known digest in an unpacked archive. Removes the folder and raises a UserError for a wrong one."""
+    for name, sha256 in item.members:
+        if not (folder / name).is_file() or files.sha256(folder / name) != sha256:
+            shutil.rmtree(folder)
+            raise UserError(
+                f"The archive from {url} does not hold '{name}' as it was published.",
+                fix="fetch again; if the error remains, the archive was changed at its address: do not use it",
+            )
+
+
+def _read_record(folder: Path) -> dict[str, dict[str, str | int]]:
+    path = folder / RECORD
+    record = files.read_json(path, what="record of downloads") if path.is_file() else {}
+    if not isinstance(record, dict) or not all(isinstance(v, dict) and "sha256" in v for v in record.values()):
+        raise UserError(f"'{path}' is not a record of downloads.", fix="move it away")
+    return record
+
+
+def _check_digest(item: _Item, part: Path, recorded: str | None, url: str) -> str:
+    """Return the sha256 of a download. Removes the file and raises a UserError if its digest is wrong."""
+    sha256 = files.sha256(part)
+    if sha256 == (recorded or sha256) and (item.digest is None or _digest(part, item.digest) == item.digest):
+        return sha256
+    part.unlink()
+    _state_path(part).unlink(missing_ok=True)
+    expected = item.digest or f"sha256:{recorded}"
+    raise UserError(
+        f"The file from {url} has sha256 {sha256[:16]}…; expected is {expected[:24]}….",
+        fix="fetch again; if the error remains, the file was changed at its address: do not use it",
+    )
+
+
+def _digest(path: Path, like: str) -> str:
+    """Return the digest of a file by the method of `like`: "md5:…" or "sha256:…"."""
+    method = like.partition(":")[0]
+    with path.open("rb") as file:
+        return f"{method}:{hashlib.file_digest(file, method).hexdigest()}"
+
+
+def _state_path(part: Path) -> Path:
+    """Return the path beside a `.part` of the address that it is from and the server's ETag or date."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _transfer_from_any(item: _Item, part: Path, on_progress: OnProgress) -> str:
+    """Download `part` completely from the first address that works, and return that address."""
+    errors = []
+    for url in item.urls:
+        for attempt in range(TRIES):
+            try:
+                if _transfer(url, part, on_progress):
+                    return url
+                errors.append(f"{url}: the transfer was interrupted")
+            except (OSError, HTTPException) as error:
+                errors.append(f"{url}: {_reason(error)}")
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429:
+                    break
+            time.sleep(0.2 * attempt)
+    size = part.stat().st_size if part.exists() else 0
+    raise UserError(
+        f"'{item.save_as}' was not downloaded completely ({size} bytes were). {'; '.join(dict.fromkeys(errors))}.",
+        fix="repeat the command: it resumes the transfer",
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error.code} {error.reason}"
+    return str(getattr(error, "reason", None) or error or type(error).__name__)
+
+
+def _transfer(url: str, part: Path, on_progress: OnProgress) -> bool:
+    """Make one request, from the end of `part` if the server resumes there. Return whether the file is complete."""
+    offset = part.stat().st_size if part.exists() else 0
+    state = files.read_json(_state_path(part), what="state of a transfer") if _state_path(part).is_file() else {}
+    if offset and not (isinstance(state, dict) and state.get("url") == url and state.get("validator")):
+        offset = 0
+    if offset and offset == state.get("total"):
+        return True
+    headers = {"Range": f"bytes={offset}-", "If-Range": str(state["validator"])} if offset else {}
+    with _open(url, headers, resuming=bool(offset)) as response:
+        start = 0
+        if response.status == 206:
+            start, total = _content_range(response)
+            if start != offset:
+                raise HTTPException(f"requested from byte {offset}, received from {start}")
+        else:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length and length.isdigit() else None
+        if total is not None and total > MAX_BYTES:
+            raise UserError(f"{url} has {total} bytes.", allowed=f"at most {MAX_BYTES}")
+        etag = response.headers.get("ETag", "")
+        validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
+        with files.translate_os_errors(part):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(_state_path(part), {"url": url, "validator": validator, "total": total})
+            done = start
+            with part.open("ab" if start else "wb") as file:
+                on_progress(part.name.removesuffix(".part"), done, total)
+                while chunk := response.read(CHUNK):
+                    file.write(chunk)
+                    done += len(chunk)
+                    if done > (MAX_BYTES if total is None else total):
+                        raise HTTPException("more bytes than announced")
+                    on_progress(part.name.removesuffix(".part"), done, total)
+    return total is None or done == total
+
+
+def _content_range(response: HTTPResponse) -> tuple[int, int | None]:
+    """Return (first byte, total bytes) of a partial response."""
+    match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if not match:
+        raise HTTPException("a partial response without its range")
+    return int(match[1]), int(match[2]) if match[2] != "*" else None
+
+
+def _open(url: str, headers: dict[str, str], *, resuming: bool = False) -> HTTPResponse:
+    """Return the response to a GET over http or https; a range that is not satisfiable (416) is requested from the start."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise UserError(f"'{url[:80]}' is not fetched.", allowed="http and https addresses")
+    agent = {"User-Agent": f"mitotype/{__version__}", "Accept-Encoding": "identity"}
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers={**agent, **headers}), timeout=TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if resuming and error.code == 416:
+            return _open(url, {})
+        raise

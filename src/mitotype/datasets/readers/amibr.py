@@ -1,0 +1,169 @@
+"""AMi-Br: 3,720 figures of human breast cancer (MIDOG21, TUPAC16) with votes of three experts. Reads both public layouts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.schema import Cohort
+from mitotype.datasets import fingerprints, layout
+from mitotype.datasets.assemble import assemble, note_counts
+from mitotype.datasets.dataset import Dataset, Source, datasets
+
+TITLE = "AMi-Br"
+LABELS_CSV, SPLIT_CSV = "AMI-BR.csv", "amibr_train_split.csv"
+EXPERTS = ("expert1_atypical", "expert2_atypical", "expert3_atypical")
+COLUMNS = ("slide", "dataset", "uid", "x", "y", "expert1_label", "expert2_label", *EXPERTS, "majority_atypical")
+STEM = re.compile(r"(MIDOG21|TUPAC16)_\d+")
+REPOSITORY = "https://codeload.github.com/DeepMicroscopy/AMi-Br_Benchmark/zip/"
+BENCHMARK_SOURCE = Source(
+    urls=(f"{REPOSITORY}3acf4dad", f"{REPOSITORY}refs/heads/main"),
+    save_as="AMi-Br_Benchmark",
+    unpack=True,
+    strip=1,
+    members=(
+        (SPLIT_CSV, "55b9e82113bea36da10461f6c4be3c8c7e920be86176d7def527507c1d9ec3e1"),
+        ("AtNorM-MD_expert_votes.csv", "363db789f5d1814be676d701d89646631703dc963b7f28b8f2c4db76eb543193"),
+    ),
+)
+
+
+def detect(path: Path) -> bool:
+    """Return whether the images have AMi-Br's names (MIDOG21_6.png), or AMI-BR.csv is present."""
+    root = _root(path)
+    if root is None:
+        return layout.find_file([path], LABELS_CSV) is not None
+    first = [next(layout.iter_images(folder), None) for folder in layout.class_folders(root).values()]
+    return any(image is not None and STEM.fullmatch(image.stem) for image in first)
+
+
+def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
+    """Read the benchmark's root, its folder AMi-Br, or the folder of AMI-BR.csv with patches/.
+
+    Votes are from AMI-BR.csv (all patches) or the csv of the split (training patches); the test patches of a benchmark copy
+    without AMI-BR.csv have no votes, which is noted. Only the rows of `part` are used: reading the training part opens no
+    image and no label of the test part.
+    """
+    root = _root(path)
+    if root is None:
+        raise UserError(
+            f"'{path}' holds no {TITLE}: no folders Atypical and Normal, and no patches/ with them.",
+            fix="give the folder of AMi-Br_Benchmark or of AMI-BR.csv with patches/, or: mitotype fetch amibr DIR",
+        )
+    table = fingerprints.table("amibr")
+    labels_csv, split_csv = _csvs(path)
+    if split_csv is not None:
+        _check_split(split_csv, table)
+    images = layout.images_by_stem(root, TITLE)
+    if part != "all":
+        other = table.index[table["part"] != part]
+        images = {stem: image for stem, image in images.items() if stem not in other}
+        table = table[table["part"] == part]
+    rows = table[["label", "part", "slide", "domain"]].copy()
+    rows["case_id"] = fingerprints.case_ids("amibr", table)
+    rows["scanner"] = rows["domain"].where(rows.index.str.startswith("MIDOG21"), "").str.removeprefix("MIDOG21 ")
+    rows["tumour"], rows["species"] = "human breast cancer", "human"
+    rows = _with_votes(rows, labels_csv or split_csv)
+    unvoted = int(rows["votes"].isna().sum())
+    note = f"amibr: {unvoted} patches have no experts' votes; put {LABELS_CSV} beside the folder to add them"
+    notes = (note,) if unvoted else ()
+    cohort = assemble("amibr", rows.drop(columns="slide"), images, source=root, mpp_um=mpp_um, notes=notes)
+    name = "amibr" if part == "all" else f"amibr-{part}"
+    return note_counts(Cohort(name, cohort.rows, cohort.notes), DATASET.counts[part])
+
+
+def _root(path: Path) -> Path | None:
+    """Return the folder of Atypical/ and Normal/: `path`, AMi-Br/ or patches/."""
+    folders = [path, *_children([path], TITLE), *_children([path], "patches")]
+    folders += _children(folders, "patches")
+    return next((folder for folder in folders if len(layout.class_folders(folder)) == 2), None)
+
+
+def _children(folders: list[Path], name: str) -> list[Path]:
+    return [child for folder in folders if (child := layout.find_child(folder, name))]
+
+
+def _csvs(path: Path) -> tuple[Path | None, Path | None]:
+    """Return AMI-BR.csv and the csv of the split: inside the folder, beside it, or in a folder AMi-Br beside that."""
+    parent = path.resolve().parent
+    folders = [path, parent, *_children([path, parent], TITLE)]
+    if path.name == TITLE:
+        folders += _children([parent.parent], TITLE)
+    return layout.find_file(folders, LABELS_CSV), layout.find_file([path, parent], SPLIT_CSV)
+
+
+def _check_split(csv: Path, table: pd.DataFrame) -> None:
+    names = layout.read_csv(csv, ("dataset_uid",), what="split of AMi-Br")["dataset_uid"].str.removesuffix(".png")
+    unknown = names[~names.isin(table.index)]
+    leaked = names[names.isin(table.index[table["part"] == "test"])]
+    fix = "restore the published csv"
+    if len(unknown):
+        raise UserError(f"'{csv}' has '{unknown.iloc[0]}', which {TITLE} does not have.", fix=fix)
+    if len(leaked):
+        message = f"'{csv}' has {len(leaked)} training patches that are test patches of the published split ('{leaked.iloc[0]}' first)."
+        raise UserError(message, fix=fix, code="M004")
+
+
+def _with_votes(rows: pd.DataFrame, csv: Path | None) -> pd.DataFrame:
+    """Return `rows` with the votes, sub-labels and centres of the csv; the majority must be that of the three votes."""
+    if csv is None:
+        return rows.assign(votes=float("nan"))
+    table = layout.read_csv(csv, COLUMNS, what="table of AMi-Br")
+    table = layout.index_rows(table, table["dataset"] + "_" + table["uid"], csv).reindex(rows.index)
+    present = table["slide"].notna()
+    votes = table.loc[present, list(EXPERTS)].apply(lambda column: column.str.lower().map({"true": "A", "false": "N"}))
+    majority = table.loc[present, "majority_atypical"].str.lower().map({"true": 1.0, "false": 0.0})
+    invalid = votes.isna().any(axis=1) | majority.isna()
+    count = (votes == "A").sum(axis=1).astype(float)
+    moved = table.loc[present, "slide"] != rows.loc[present, "slide"]
+    errors = ErrorCollector(max_shown=10)
+    for stem in majority.index[invalid]:
+        errors.add(UserError(f"'{csv}' has a vote for '{stem}' that is neither True nor False.", fix="fix that row"))
+    for stem in majority.index[~invalid & ((count >= 2) != (majority == 1))]:
+        errors.add(UserError(f"In '{csv}' the majority of '{stem}' is not that of its votes.", fix="fix that row"))
+    for stem in majority.index[moved]:
+        errors.add(UserError(f"'{csv}' has '{stem}' on another slide than published.", fix="restore the published csv"))
+    errors.raise_if_any()
+    return rows.assign(
+        label=rows["label"].where(~present, majority.reindex(rows.index)),
+        votes_for=count.reindex(rows.index),
+        votes=present.map({True: 3.0, False: float("nan")}),
+        expert_votes=votes.sum(axis=1).reindex(rows.index).fillna(""),
+        sub_label_1=table["expert1_label"].fillna(""),
+        sub_label_2=table["expert2_label"].fillna(""),
+        x_px=pd.to_numeric(table["x"], errors="coerce").astype(float),
+        y_px=pd.to_numeric(table["y"], errors="coerce").astype(float),
+    )
+
+
+DATASET = datasets.add("amibr")(
+    Dataset(
+        title=TITLE,
+        url="https://github.com/DeepMicroscopy/AMi-Br_Benchmark",
+        license="MIT (AMi-Br_Benchmark); the repository AMi-Br states none",
+        citation="Bertram et al., Histologic Dataset of Normal and Atypical Mitotic Figures on Human Breast Cancer "
+        "(AMi-Br), BVM 2025, doi:10.1007/978-3-658-47422-5_25; split: Banerjee et al., arXiv 2506.21444",
+        mpp_um=0.25,
+        counts={"train": (2246, 648), "test": (642, 184), "all": (2888, 832)},
+        known_overlaps=(
+            "MIDOG 2025 Track 2 holds all 1,721 MIDOG21 figures of AMi-Br, 429 of them in its test part",
+            "49 pairs of figures of one slide lie within 64 px of each other",
+        ),
+        sources=(
+            BENCHMARK_SOURCE,
+            Source(
+                urls=(
+                    "https://raw.githubusercontent.com/DeepMicroscopy/AMi-Br/20a217b3/AMI-BR.csv",
+                    "https://raw.githubusercontent.com/DeepMicroscopy/AMi-Br/main/AMI-BR.csv",
+                ),
+                save_as="AMi-Br/AMI-BR.csv",
+                sha256="49eb286b4b45f524f34ee2655c4d2e8f1e0c94618424a59b30ff7412fea77690",
+            ),
+        ),
+        detect=detect,
+        read=read,
+    )
+)

@@ -1,0 +1,161 @@
+"""Predictor: the members of a bundle or run, opened once, and their outputs for images.
+
+Shapes: N patches, H side of an image in px, D width of an embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from mitotype.backbones import shared_base
+from mitotype.backbones.predict import InferenceConfig, amp_dtype, predict_ensemble
+from mitotype.backbones.shared_base import SharedBaseEnsemble
+from mitotype.core import records
+from mitotype.core.errors import UserError
+from mitotype.core.packing import pack_images
+from mitotype.core.run_layout import (
+    CombinerRecord,
+    RunRecord,
+    names,
+    read_bundle,
+    read_finished_run,
+    read_member,
+    read_ood,
+)
+from mitotype.core.schema import TEST, Cohort
+from mitotype.deploy.bundle import find_bundle
+from mitotype.deploy.ood import OutlierDetector
+from mitotype.features import explain as explanations
+from mitotype.features import features
+from mitotype.features import member_files as feature_members
+from mitotype.features.member_files import FeatureMember
+from mitotype.scores import table
+from mitotype.scores.decision import Decision, has_digest
+from mitotype.scores.ensemble import Combiner
+from mitotype.transforms import Frame, tta_views
+
+OnProgress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An opened classifier: ensembles of nets, one for each base, and members that are features."""
+
+    dir: Path
+    ensembles: tuple[SharedBaseEnsemble, ...]
+    feature_members: tuple[FeatureMember, ...]
+    tta: str
+    combiner: Combiner
+    decision: Decision
+    outlier_detector: OutlierDetector | None
+    device: str
+    precision: str = "auto"  # of the recipe
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members."""
+        nets = [name for ensemble in self.ensembles for name in ensemble.names]
+        return (*nets, *(member.name for member in self.feature_members))
+
+    @property
+    def needs_px(self) -> int:
+        """The smallest side of an image."""
+        nets = [Frame(ensemble.frame).needs_px for ensemble in self.ensembles]
+        return max(nets + [features.get(member.feature).needs_px for member in self.feature_members])
+
+    def predict(
+        self, patch_ids: Sequence[str], image_N3HW: np.ndarray, on_progress: OnProgress = lambda n: None
+    ) -> tuple[pd.DataFrame, np.ndarray]:
+        """Return raw logits as test rows of a score table, and `ood_N` (above 0: out of distribution; nan: no detector).
+
+        `on_progress` receives the number of patches that the last member has scored.
+        """
+        rows, ood_scores = [], []
+        for number, ensemble in enumerate(self.ensembles, 1):
+            is_last = number == len(self.ensembles) and not self.feature_members
+            config = InferenceConfig(
+                device=self.device,
+                dtype=amp_dtype(self.device, self.precision),
+                on_progress=on_progress if is_last else lambda n: None,
+            )
+            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), tta_views(self.tta), config)
+            for name, output in zip(ensemble.names, outputs, strict=True):
+                rows.append(table.member_rows(patch_ids, output.logit, part=TEST, fold=0, member=name))
+                if self.outlier_detector is not None:
+                    ood_scores.append(self.outlier_detector.score(name, output.embedding_ND))
+        for feature, members in groupby(self.feature_members, key=lambda member: member.feature):
+            value_ND = features.get(feature).compute(image_N3HW).value_BD
+            for member in members:
+                logit = {"identity": member.head.logit(value_ND)}
+                rows.append(table.member_rows(patch_ids, logit, part=TEST, fold=0, member=member.name))
+        if self.feature_members:
+            on_progress(len(patch_ids))
+        ood_N = np.mean(ood_scores, axis=0) if ood_scores else np.full(len(patch_ids), np.nan)
+        return pd.concat(rows, ignore_index=True), ood_N
+
+    def explain(self, image_3HW: np.ndarray) -> tuple[str, ...]:
+        """Return the explanation of one image by the first member that is a feature; empty where none is."""
+        if not self.feature_members:
+            return ()
+        member = self.feature_members[0]
+        feature = features.get(member.feature)
+        value_D = feature.compute(image_3HW[None]).value_BD[0]
+        traits = explanations.explain(member.head, feature.descriptors, value_D)
+        return tuple(explanation.text for explanation in traits)
+
+
+def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
+    """Open a bundle (by name or folder) or a finished run."""
+    folder = find_bundle(source)
+    run: RunRecord | None
+    if names.is_bundle(folder):
+        record = read_bundle(folder)
+        run, members, tta = record.run, record.members, record.tta
+        combiner, decision, ood = record.combiner, Decision.from_record(record.decision), record.ood
+    else:
+        run = read_finished_run(folder)
+        members, tta, combiner = deployed_members(folder, run), run.recipe_text("tta"), CombinerRecord()
+        if not (folder / names.DECISION).is_file():
+            what = f"The run '{folder}' has no out-of-fold scores, so no decision was fitted."
+            raise UserError(what, fix="use it as init_from of another run")
+        decision, ood = records.read(folder / names.DECISION, Decision, what="decision"), read_ood(folder)
+    member_dirs = [names.member_dir(folder, name) for name in members]
+    net_dirs = [path for path in member_dirs if read_member(path).feature is None]
+    return Predictor(
+        dir=folder,
+        ensembles=tuple(shared_base.read_ensembles(net_dirs, device=device)),
+        feature_members=tuple(feature_members.read_member(path) for path in member_dirs if path not in net_dirs),
+        tta=tta,
+        combiner=msgspec.convert(combiner, Combiner, from_attributes=True),
+        decision=decision,
+        outlier_detector=OutlierDetector(ood) if ood else None,
+        device=device,
+        precision=run.recipe_text("precision", "auto") if run else "auto",
+    )
+
+
+def deployed_members(run_dir: Path, run: RunRecord) -> list[str]:
+    """Return the members that are deployed: those trained on every patch, or the fold members where there are none."""
+    has_final_models = bool(run.recipe["n_final_models"])
+    members = [path.name for path in names.member_dirs(run_dir)]
+    return [name for name in members if name.startswith("all-") == has_final_models]
+
+
+def score(predictor: Predictor, cohort: Cohort, *, on_progress: OnProgress = lambda n: None) -> table.Scores:
+    """Return the raw logits of a test cohort. Raises a UserError (M004) for images that the predictor was trained on."""
+    pack = pack_images(cohort, min_px=predictor.needs_px)
+    patches = cohort.rows.assign(digest=list(pack.digests), fold=0)
+    seen = patches[has_digest(patches, predictor.decision.digests)]
+    if len(seen):
+        first = seen["patch_id"].iloc[0]
+        what = f"'{predictor.dir}' was trained on {len(seen)} of the {len(cohort)} images of '{cohort.name}'; the first: '{first}'."
+        raise UserError(what, fix="score a test set, or train with --hold-out", code="M004")
+    rows, _ = predictor.predict(list(patches["patch_id"]), pack.image_N3HW, on_progress)
+    return table.Scores(patches if "dataset" in patches else patches.assign(dataset=cohort.name), rows)

@@ -1,0 +1,267 @@
+"""Evaluate a score table: one entry for each dataset and part, every number with its interval over cases."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+import mitotype
+from mitotype.core.errors import UserError
+from mitotype.core.expert_votes import parse_votes
+from mitotype.core.schema import OUT_OF_FOLD
+from mitotype.evaluation import checks
+from mitotype.evaluation.distinct import distinct_images
+from mitotype.evaluation.experts import compare_with_experts
+from mitotype.evaluation.interval import intervals, mean_over_members
+from mitotype.evaluation.metrics import METRICS
+from mitotype.evaluation.pooling import challenge_metrics
+from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
+from mitotype.evaluation.results import (
+    ALL_FILES,
+    DECIDED,
+    HALF,
+    SINGLE,
+    SINGLE_ALL_FILES,
+    About,
+    Abstained,
+    Confusion,
+    Entry,
+    Evaluation,
+    Group,
+    Variant,
+)
+from mitotype.scores.calibrate import sigmoid
+from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted
+from mitotype.scores.ensemble import Combiner
+from mitotype.scores.table import IDENTITY, Scores
+
+ALL = tuple(METRICS)
+RANKING = ("auroc", "auprc")
+OF_SINGLES = tuple(name for name in ALL if name != "auprc")
+PER_GROUP = ("balanced_accuracy", "sensitivity", "specificity", "auroc")
+UNCALIBRATED = Decision()
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class _Context:
+    scores: Scores
+    decision: Decision
+    n_boot: int
+    seed: int
+
+
+def decide_rows(scores: Scores, decision: Decision | None = None, *, combiner: Combiner | None = None) -> pd.DataFrame:
+    """Return one row per patch and part: the patch's columns, logit, member_sd, members, probability, class, decision, case.
+
+    Out-of-fold rows that the decision was fitted on are decided by cross-fitting over cases. `case` is the unit of the
+    bootstrap: dataset and case, or the patch itself if its case is unknown.
+    """
+    decision = decision or UNCALIBRATED
+    rows = scores.joined((combiner or Combiner()).apply(scores))
+    fitted = (rows["part"] == OUT_OF_FOLD) & rows["label"].notna()
+    if decision.fitted_on.rows and fitted.any() and rows.loc[fitted, "label"].nunique() > 1:
+        target = decision.fitted_on.target if decision.fitted_on.target in rows.columns else "label"
+        out_of_fold = cross_fitted(rows[fitted], decision, target=target)
+        others = decision.apply(rows[~fitted])
+        rows = pd.concat([out_of_fold, others], ignore_index=True) if len(others) else out_of_fold
+    else:
+        rows = decision.apply(rows)
+    return rows.assign(case=case_keys(rows))
+
+
+def evaluate(
+    scores: Scores,
+    decision: Decision | None = None,
+    *,
+    combiner: Combiner | None = None,
+    n_boot: int = 2000,
+    seed: int = 0,
+    part: str | None = None,
+    about: About | None = None,
+) -> Evaluation:
+    """Evaluate every labelled patch of `scores`, or of one `part` of it.
+
+    `decision` (default: probability σ(logit), threshold 0.5) was fitted on out-of-fold rows. Intervals are from `n_boot`
+    bootstrap replicates of the cases. Images with several rows count once. The checks cover every part: pass the training's
+    out-of-fold rows too, which show what was trained on. Raises a UserError for a leak (M001, M002, M004, M006) and for scores
+    without labels.
+    """
+    about = about or About()
+    if not about.created:
+        about = replace(about, created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"))
+    decision, combiner = decision or UNCALIBRATED, combiner or Combiner()
+    findings = checks.run(checks.Evidence(scores, decision, about.overlaps, about.held_out))
+    checks.raise_if_any(findings)
+    scores = scores.take(part=part) if part else scores
+    rows = decide_rows(scores, decision, combiner=combiner)
+    context = _Context(scores, decision, n_boot, seed)
+    groups = list(rows.groupby(["part", "dataset"], sort=False))
+    groups.sort(key=lambda group: str(group[0][0]) == OUT_OF_FOLD)
+    entries = [_entry(context, g.reset_index(drop=True)) for _, g in groups if g["label"].notna().any()]
+    if not entries:
+        raise UserError(
+            "No patch of these scores has a label.", fix="add the labels of the patches, or only classify them"
+        )
+    unlabelled = [
+        f"{dataset} ({part}): none of {len(g)} patches is labelled"
+        for (part, dataset), g in groups
+        if not g["label"].notna().any()
+    ]
+    members, views = _contributors(scores, combiner)
+    return Evaluation(
+        about=about,
+        entries=tuple(entries),
+        findings=findings,
+        combiner=combiner,
+        decision=decision,
+        members=members,
+        views=views,
+        notes=(*scores.notes, *unlabelled, *_member_note(decision, rows)),
+        n_boot=n_boot,
+        seed=seed,
+        level=LEVEL,
+        version=mitotype.__version__,
+    )
+
+
+def _contributors(scores: Scores, combiner: Combiner) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the members and views of the test rows, or of all rows without test rows."""
+    rows = scores.scores
+    rows = rows[rows["part"] != OUT_OF_FOLD] if (rows["part"] != OUT_OF_FOLD).any() else rows
+    members, views = (tuple(str(name) for name in rows[column].unique()) for column in ("member", "view"))
+    return combiner.members or members, combiner.views or views
+
+
+def _member_note(decision: Decision, rows: pd.DataFrame) -> list[str]:
+    """Return a note if test rows are means of another number of members than the rows of the decision's fit."""
+    fitted, test = decision.fitted_on.members, rows[rows["part"] != OUT_OF_FOLD]
+    deployed = int(test["members"].median()) if len(test) else fitted
+    if not fitted or fitted == deployed:
+        return []
+    return [
+        f"the decision was fitted on rows that are means of {fitted} members, and decides rows that are means of {deployed}:"
+        " a mean over more members is less over-confident"
+    ]
+
+
+def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
+    labelled = rows[rows["label"].notna()].reset_index(drop=True)
+    bootstrap_all = bootstrap_cases(labelled, n_boot=context.n_boot, seed=context.seed)
+    images = distinct_images(labelled)
+    once, bootstrap = labelled[images.mask].reset_index(drop=True), bootstrap_all.take(images.mask)
+    label, predicted, probability = _arrays(once)
+    part, notes = str(rows["part"].iloc[0]), []
+    variants = [_variant(DECIDED, "as decided", once, bootstrap)]
+    if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
+        at_half = UNCALIBRATED.apply(once, guard=False)
+        variants.append(_variant(HALF, "uncalibrated at 0.5", at_half, bootstrap, same_ranking=variants[0]))
+    single = _single(context, SINGLE, once, bootstrap) if part != OUT_OF_FOLD else None
+    variants += [single] if single else []
+    if not images.mask.all():
+        notes.append(
+            f"{len(labelled)} files have {len(labelled) - images.repeated - images.conflicting} distinct images without"
+            f" conflict: {images.repeated} repeats and {images.conflicting} files of {images.conflicts} images with"
+            " conflicting labels are left out"
+        )
+        variants.append(_variant(ALL_FILES, f"as decided, all {len(labelled)} files", labelled, bootstrap_all))
+        single = _single(context, SINGLE_ALL_FILES, labelled, bootstrap_all) if single else None
+        variants += [single] if single else []
+    if part == OUT_OF_FOLD and context.decision.fitted_on.rows:
+        notes.append("calibration, threshold and band are cross-fitted: each case is decided by a fit on other cases")
+    without_case = int(once["case"].str.startswith("patch\x1f").sum())
+    if without_case:
+        notes.append(f"{without_case} patches have no case and are cases of their own: intervals may be too narrow")
+    tp, fp = int((predicted * label).sum()), int((predicted * (1 - label)).sum())
+    positives = int(label.sum())
+    domain = once["domain"].fillna("unknown").astype(str).to_numpy(str)
+    vote_NE = parse_votes(once["expert_votes"]) if "expert_votes" in once.columns else np.zeros((len(once), 0))
+    return Entry(
+        dataset=str(rows["dataset"].iloc[0]),
+        part=part,
+        patches=len(once),
+        atypical=positives,
+        cases=bootstrap.groups,
+        unlabelled=len(rows) - len(labelled),
+        within=bootstrap.within,
+        variants=tuple(variants),
+        confusion=Confusion(tp, positives - tp, fp, len(once) - positives - fp),
+        domains=_groups(once, bootstrap, domain),
+        agreement=_groups(once, bootstrap, _agreement(once)),
+        pooled=challenge_metrics(label, predicted, probability, domain),
+        abstained=_abstained(context.decision, once, bootstrap),
+        experts=compare_with_experts(vote_NE, predicted, bootstrap, level=LEVEL),
+        notes=tuple(notes),
+        rows=once,
+    )
+
+
+def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    predicted = (rows["class"] == "atypical").to_numpy(int)
+    return rows["label"].to_numpy(float), predicted, rows["probability"].to_numpy(float)
+
+
+def _variant(
+    key: str, title: str, rows: pd.DataFrame, bootstrap: Bootstrap, *, same_ranking: Variant | None = None
+) -> Variant:
+    """Return the metrics of `rows`; the ranking metrics are those of `same_ranking`, which orders the patches in the same way."""
+    label, predicted, probability = _arrays(rows)
+    known = {name: same_ranking.metrics[name] for name in RANKING} if same_ranking else {}
+    computed = intervals([n for n in ALL if n not in known], label, predicted, probability, bootstrap, level=LEVEL)
+    metrics = {name: (known | computed)[name] for name in ALL}
+    return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, int(rows["members"].median()))
+
+
+def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstrap) -> Variant | None:
+    """Return the mean over single members, one view, σ(logit) at 0.5, as the literature reports single models.
+
+    None for one member with one view, and if a member lacks a patch.
+    """
+    scores = context.scores.scores
+    scores = scores[(scores["part"] == rows["part"].iloc[0]) & scores["patch_id"].isin(rows["patch_id"])]
+    views = list(dict.fromkeys(scores["view"].astype(str)))
+    view = IDENTITY if IDENTITY in views else views[0]
+    wide = scores[scores["view"] == view].pivot(index="patch_id", columns="member", values="logit")
+    wide = wide.reindex(rows["patch_id"])
+    members = wide.shape[1]
+    if (members < 2 and len(views) < 2) or wide.isna().any(axis=None):
+        return None
+    probability_NM = sigmoid(wide.to_numpy(float))
+    label = rows["label"].to_numpy(float)
+    predicted_NM = (probability_NM >= 0.5).astype(int)
+    metrics = mean_over_members(OF_SINGLES, label, predicted_NM, probability_NM, bootstrap, level=LEVEL)
+    files = f", all {len(rows)} files" if key == SINGLE_ALL_FILES else ""
+    title = f"{members} single members at 0.5, mean{files}"
+    return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, members)
+
+
+def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> tuple[Group, ...]:
+    """Return the metrics of the rows of each name; rows with an empty name are left out."""
+    label, predicted, probability = _arrays(rows)
+    groups = []
+    for name in sorted(set(names.tolist()) - {""}):
+        mask = names == name
+        replicates = bootstrap.take(mask)
+        metrics = intervals(PER_GROUP, label[mask], predicted[mask], probability[mask], replicates, level=LEVEL)
+        groups.append(Group(name, int(mask.sum()), int(label[mask].sum()), replicates.groups, metrics))
+    return tuple(groups)
+
+
+def _agreement(rows: pd.DataFrame) -> np.ndarray:
+    """Return "unanimous", "contested", or "" for fewer than two votes."""
+    votes = pd.to_numeric(rows["votes"], errors="coerce").to_numpy(float)
+    votes_for = pd.to_numeric(rows["votes_for"], errors="coerce").to_numpy(float)
+    unanimous = (votes_for == 0) | (votes_for == votes)
+    return np.where((votes >= 2) & np.isfinite(votes_for), np.where(unanimous, "unanimous", "contested"), "")
+
+
+def _abstained(decision: Decision, rows: pd.DataFrame, bootstrap: Bootstrap) -> Abstained | None:
+    if decision.abstention.low == decision.abstention.high:
+        return None
+    certain = (rows["decision"] != UNCERTAIN).to_numpy()
+    label, predicted, probability = (array[certain] for array in _arrays(rows))
+    metrics = intervals(PER_GROUP, label, predicted, probability, bootstrap.take(certain), level=LEVEL)
+    return Abstained(int((~certain).sum()), float((~certain).mean()), metrics)

@@ -1,0 +1,113 @@
+"""Evaluations and comparisons as plain text for a terminal: the same numbers as in the report, in lines of at most 120 characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mitotype.core import number_format
+from mitotype.core.metric_titles import SHORT_TITLES, TABLE_METRICS
+from mitotype.core.schema import NOTICE
+from mitotype.core.text_tables import plain
+from mitotype.evaluation.compare import ComparedSet, Comparison
+from mitotype.evaluation.interval import Interval
+from mitotype.evaluation.published import published_result
+from mitotype.evaluation.results import Entry, Evaluation, Group
+
+TABLE_TITLES = [SHORT_TITLES[name] for name in TABLE_METRICS]
+
+
+def evaluation_text(evaluation: Evaluation) -> str:
+    """Return all numbers of an evaluation as text."""
+    parts = [evaluation.about.title, *(_entry(entry) for entry in evaluation.entries)]
+    lines = [f"  {f.code} {f.title}: {f.text}" for f in evaluation.findings if f.text]
+    if lines:
+        parts.append("\n".join(["checks", *lines]))
+    if evaluation.notes:
+        parts.append("\n".join(["notes", *(f"  {note}" for note in evaluation.notes)]))
+    parts.append(_footer(evaluation.level, f"{evaluation.n_boot} bootstrap replicates of cases", evaluation.seed))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return a comparison as text: each metric of both, the difference with its interval, and the two tests."""
+    parts = [f"A {comparison.name_a}\nB {comparison.name_b}", *(_compared_set(s) for s in comparison.sets)]
+    parts.append(
+        _footer(comparison.level, f"{comparison.n_boot} paired bootstrap replicates of cases", comparison.seed)
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _footer(level: float, replicates: str, seed: int) -> str:
+    return f"{level:.0%} intervals: {replicates}, seed {seed}.\n{NOTICE}"
+
+
+def _entry(entry: Entry) -> str:
+    head = f"{entry.name}: {entry.patches} patches, {entry.atypical} atypical, {entry.cases} cases"
+    if entry.unlabelled:
+        head += f", {entry.unlabelled} unlabelled left out"
+    rows = []
+    for variant in entry.variants:
+        intervals = [variant.metrics.get(name) for name in TABLE_METRICS]
+        rows.append([variant.title, *(_number(interval.value if interval else None) for interval in intervals)])
+        rows.append(["", *(_bounds(interval) if interval else "" for interval in intervals)])
+    parts = [head, plain(["", *TABLE_TITLES], rows)]
+    published = published_result(entry.dataset, entry.part, entry.files)
+    if published:
+        parts.append(
+            f"published best {_number(published.balanced_accuracy, 4)} ({published.net}),"
+            f" AUROC {_number(published.auroc)} ({published.auroc_net});"
+            f" baseline of shape descriptors {_number(published.floor_single)},"
+            f" mean of five {_number(published.floor_balanced_accuracy)}"
+        )
+    if len(entry.domains) > 1:
+        parts.append(_groups("domain", entry.domains))
+    if entry.agreement:
+        parts.append(_groups("experts", entry.agreement))
+    if entry.experts:
+        rows = [
+            [
+                f"expert {score.expert}", str(score.patches), _number(score.human.value), _bounds(score.human),
+                _number(score.model.value), _bounds(score.model),
+            ]
+            for score in entry.experts.each
+        ]  # fmt: skip
+        low, high, model = map(_number, (entry.experts.band_low, entry.experts.band_high, entry.experts.model_mean))
+        table = plain(["against the majority of the others", "patches", "expert", "", "model", ""], rows)
+        parts.append(f"{table}\nband of the experts {low} to {high}; model {model}")
+    return "\n\n".join([*parts, *entry.notes])
+
+
+def _groups(kind: str, groups: Sequence[Group]) -> str:
+    names = list(groups[0].metrics)
+    rows = [
+        [group.name, group.patches, group.atypical, group.cases, *(_interval(group.metrics[name]) for name in names)]
+        for group in groups
+    ]
+    return plain([kind, "n", "atypical", "cases", *(SHORT_TITLES[name] for name in names)], rows)
+
+
+def _compared_set(patches: ComparedSet) -> str:
+    rows = []
+    for name, title in zip(TABLE_METRICS, TABLE_TITLES, strict=True):
+        gain = patches.difference[name]
+        value = number_format.number(gain.value, leading_zero=False, sign=True)
+        bounds = number_format.bracketed(gain.low, gain.high, leading_zero=False, sign=True)
+        rows.append([title, _interval(patches.a[name]), _interval(patches.b[name]), f"{value} {bounds}"])
+    head = f"{patches.name}: {patches.patches} patches, {patches.atypical} atypical, {patches.cases} cases"
+    if patches.only_a or patches.only_b:
+        head += f" (left out, scored by A only: {patches.only_a}, by B only: {patches.only_b})"
+    tests = [f"{test.name}: p = {_number(test.p, 4)} ({test.detail})" for test in (patches.delong, patches.mcnemar)]
+    tests.append("both tests treat patches as independent; the intervals do not")
+    return "\n\n".join([head, plain(["", "A", "B", "B - A"], rows), "\n".join(tests)])
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return number_format.number(value, digits, leading_zero=False)
+
+
+def _bounds(interval: Interval) -> str:
+    return number_format.bounds(interval.low, interval.high, leading_zero=False)
+
+
+def _interval(interval: Interval) -> str:
+    return f"{_number(interval.value)} {_bounds(interval)}".strip()

@@ -1,0 +1,1 @@
+"""Benchmarks: many runs in one folder, and one table of their numbers."""

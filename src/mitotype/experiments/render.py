@@ -1,0 +1,176 @@
+"""The table as files: table.csv and table.json for machines, table.md and table.html for people, all with the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mitotype.core import files, templates, text_tables
+from mitotype.core.number_format import bounds, mean_sd, number
+from mitotype.core.schema import NOTICE, NOTICE_LONG
+from mitotype.evaluation import published
+from mitotype.experiments.grid import Skipped
+from mitotype.experiments.results import Row, Table
+
+HEADERS = (
+    "cell", "weights", "trained, members", "members' BA at 0.5", "published", "ensemble BA", "at 0.5", "members' AUROC", "published",
+    "ensemble AUROC", "out of fold BA, AUROC, threshold",
+)  # fmt: skip
+TERMINAL_HEADERS = (
+    "", "members at 0.5", "published", "ensemble", "", "at 0.5", "AUROC", "published", "ensemble", "", "out of fold",
+)  # fmt: skip
+
+
+def write(table: Table, folder: Path) -> None:
+    """Write all four files; each is complete or absent."""
+    rows = [dataclasses.asdict(row) for row in table.rows]
+    columns = [field.name for field in dataclasses.fields(Row)]
+    files.write_table(folder / "table.csv", pd.DataFrame(rows, columns=columns))
+    files.write_json(folder / "table.json", table.to_dict())
+    files.write_text(folder / "table.md", markdown(table))
+    files.write_text(folder / "table.html", html(table))
+
+
+def markdown(table: Table) -> str:
+    """Return a Markdown page: a table for each test set, the cells that failed or are skipped, and how it was made."""
+    parts = ["# Benchmark", *([table.title] if table.title else []), f"*{NOTICE}*"]
+    for test_set, rows in table.by_test_set.items():
+        parts += [f"## {_title(test_set, rows)}", _description(rows[0]), markdown_rows(rows)]
+    if table.notes:
+        parts += ["## Notes", "\n".join(f"- {note}" for note in table.notes)]
+    for title, cells in (("Failed", table.failed), ("Left out", table.skipped)):
+        if cells:
+            parts += [f"## {title}", "\n".join(f"- {net}, {names}: {reason}" for net, names, reason in _grouped(cells))]
+    if table.pending:
+        parts += ["## Still to be trained", "\n".join(f"- {cell}" for cell in table.pending)]
+    parts += ["## How it was made", *(f"- {name}: {value}" for name, value in _made(table.made)), NOTICE_LONG]
+    return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def markdown_rows(rows: Sequence[Row]) -> str:
+    cells = [
+        (
+            _cell(row) + ("" if row.commercial else " (non-commercial)"), row.weights,
+            f"{_parameters(row.parameters)}, {row.members}",
+            mean_sd(row.member_ba, row.member_ba_sd), mean_sd(row.published_ba, row.published_ba_sd),
+            _ensemble(row.ensemble_ba, row.ensemble_ba_low, row.ensemble_ba_high, row.all_files_ba), number(row.half_ba),
+            mean_sd(row.member_auroc, row.member_auroc_sd), mean_sd(row.published_auroc, row.published_auroc_sd),
+            _ensemble(row.ensemble_auroc, row.ensemble_auroc_low, row.ensemble_auroc_high, row.all_files_auroc),
+            f"{number(row.out_of_fold_ba)}, {number(row.out_of_fold_auroc)}, {number(row.threshold)}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    return text_tables.markdown(HEADERS, cells)
+
+
+def plain(table: Table) -> str:
+    """Return the numbers as text for a terminal."""
+    parts = [table.title] if table.title else []
+    for test_set, rows in table.by_test_set.items():
+        cells = [
+            (
+                _cell(row), mean_sd(row.member_ba, row.member_ba_sd), number(row.published_ba), number(row.ensemble_ba),
+                bounds(row.ensemble_ba_low, row.ensemble_ba_high), number(row.half_ba),
+                mean_sd(row.member_auroc, row.member_auroc_sd), number(row.published_auroc), number(row.ensemble_auroc),
+                bounds(row.ensemble_auroc_low, row.ensemble_auroc_high), number(row.out_of_fold_ba),
+            )
+            for row in rows
+        ]  # fmt: skip
+        head = f"{_title(test_set, rows)}: {_description(rows[0])}"
+        parts.append(f"{head}\n{text_tables.plain(TERMINAL_HEADERS, cells)}")
+    for title, skipped in (("failed", table.failed), ("left out", table.skipped)):
+        if skipped:
+            lines = [f"  {net}, {names}: {reason}" for net, names, reason in _grouped(skipped)]
+            parts.append("\n".join([title, *lines]))
+    if table.notes:
+        parts.append("\n".join(f"note: {note}" for note in table.notes))
+    return "\n\n".join([*parts, NOTICE])
+
+
+def html(table: Table) -> str:
+    """Return one self-contained HTML page, for the screen and for print: every text escaped, no script, font or address."""
+    return templates.render(
+        "mitotype.experiments",
+        "table.html.j2",
+        table=table,
+        test_sets=[
+            {"title": _title(name, rows), "anchor": f"set-{name}", "rows": rows}
+            for name, rows in table.by_test_set.items()
+        ],
+        failed=_grouped(table.failed),
+        skipped=_grouped(table.skipped),
+        made=_made(table.made),
+        source=published.STUDY_SOURCE,
+        notice=NOTICE,
+        notice_long=NOTICE_LONG,
+        number=number,
+        bounds=bounds,
+        all_files=_all_files,
+        parameters=_parameters,
+        description=_description,
+        isnan=math.isnan,
+    )
+
+
+def _ensemble(value: float, low: float, high: float, all_files: float) -> str:
+    interval = f" ({bounds(low, high)})" if bounds(low, high) else ""
+    return "; ".join(filter(None, (number(value) + interval, _all_files(all_files))))
+
+
+def _all_files(value: float) -> str:
+    """Return an ensemble's number over all files, if several contain the same image."""
+    return "" if math.isnan(value) else f"all files {number(value)}"
+
+
+def _parameters(count: int) -> str:
+    return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
+
+
+def _description(row: Row) -> str:
+    """Return the composition of a test set."""
+    composition = f"{row.atypical} atypical, {row.cases} cases"
+    if row.images == row.files:
+        return f"{row.files} figures, {composition}"
+    return (
+        f"{row.files} files; {row.images} distinct images without conflicting labels ({composition}), "
+        "on which ensembles are evaluated"
+    )
+
+
+def _title(test_set: str, rows: Sequence[Row]) -> str:
+    known = published.published_result(test_set, "test", rows[0].files)
+    return known.title if known else test_set
+
+
+def _cell(row: Row) -> str:
+    return f"{row.backbone}, {row.regime if row.regime == 'floor' else row.adaptation}"
+
+
+def _grouped(cells: Sequence[Skipped]) -> list[tuple[str, str, str]]:
+    """Return backbone, adaptations and the reason that they share."""
+    adaptations: dict[tuple[str, str], list[str]] = {}
+    for skip in cells:
+        adaptations.setdefault((skip.cell.backbone, skip.reason), []).append(skip.cell.adaptation)
+    return [(backbone, "; ".join(names), reason) for (backbone, reason), names in adaptations.items()]
+
+
+def _made(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and values of the settings that are not empty."""
+    return [(name.replace("_", " "), _text(value)) for name, value in made.items() if not _is_empty(value)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if not _is_empty(item))
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_text, value))
+    return str(value)
+
+
+def _is_empty(value: Any) -> bool:
+    return value in ("", None, [], {})

@@ -1,0 +1,1 @@
+"""The gradient trainer and its parts. They depend on a recipe and arrays, not on run folders."""

@@ -1,0 +1,72 @@
+"""Batches of a training step: images augmented and mixed, with their targets.
+
+Shapes: B patches, C side of the framed image in px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mitotype.core import seeds
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.train import mixup
+from mitotype.fit.train.distributed import Ranks
+from mitotype.fit.train.frozen_cache import FrozenFeatureCache
+from mitotype.fit.train.inputs import TrainContext, TrainData
+from mitotype.losses import Batch
+from mitotype.transforms import Augment, slice_params
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """What batches are made of. `frozen_cache` has frozen features in place of images; None where there is no such cache."""
+
+    recipe: Recipe
+    data: TrainData
+    augment: Augment
+    seed: int
+    context: TrainContext
+    ranks: Ranks
+    frozen_cache: FrozenFeatureCache | None
+
+    def parts(self, patch_B: np.ndarray, epoch: int, step: int) -> Iterator[tuple[Tensor, Batch]]:
+        """Yield inputs and targets of one step: this rank's share of the batch, in `grad_accum_steps` parts.
+
+        Random parameters are drawn for the whole batch, so that a patch is augmented alike for any number of ranks and parts.
+        """
+        recipe, data, device = self.recipe, self.data, self.context.device
+        patch_B = np.repeat(patch_B, recipe.n_views)
+        generator = seeds.torch_generator(self.seed, "step", epoch, step)
+        params = self.augment.sample_params(len(patch_B), generator, data.image_N3HW.shape[-1])
+        mix = mixup.sample(len(patch_B), recipe.mixup, generator) if recipe.mixup else None
+        target_B = torch.from_numpy(data.target_N[patch_B]).to(device)
+        aux = {name: torch.from_numpy(target[patch_B]).to(device) for name, target in data.aux_targets.items()}
+        index_B = torch.from_numpy(patch_B)
+
+        def inputs(rows: slice | Tensor) -> Tensor:
+            if self.frozen_cache:
+                return self.frozen_cache.lookup(index_B[rows], slice_params(params, rows))
+            image_B3HW = torch.from_numpy(np.array(data.image_N3HW[patch_B[rows]])).to(device)
+            return self.augment.apply(image_B3HW, slice_params(params, rows))
+
+        for rows in self.ranks.slices(len(patch_B), recipe.grad_accum_steps):
+            x_B = inputs(rows)
+            patch_index_B = index_B[rows].to(device)
+            if mix is None:
+                yield x_B, Batch(target_B[rows], {k: v[rows] for k, v in aux.items()}, patch_index_B)
+                continue
+            perm_B, lam_B = mix[0][rows], mix[1][rows]
+            other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
+            yield (
+                mixup.mix(x_B, other_B, lam_B),
+                Batch(
+                    mixup.mix(target_B[rows], target_B[perm_B], lam_B),
+                    {k: mixup.mix(v[rows], v[perm_B], lam_B) for k, v in aux.items()},
+                    patch_index_B,
+                ),
+            )

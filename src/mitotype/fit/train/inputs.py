@@ -1,0 +1,46 @@
+"""What the trainer is given: the training data and the context of one member.
+
+Shapes: N training patches, K outputs of an auxiliary head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mitotype.backbones.weights import PretrainedWeights
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """Training patches: images, labels (for the sampler), soft targets, targets `name → NK` of auxiliary heads, domains.
+
+    `validation` is images and labels of the fold left out, for early stopping and schedules that need it.
+    """
+
+    image_N3HW: np.ndarray
+    label_N: np.ndarray
+    target_N: np.ndarray
+    aux_targets: Mapping[str, np.ndarray]
+    domain_N: np.ndarray
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+
+
+@dataclass(frozen=True)
+class TrainContext:
+    """Training context of one member: checkpoint folder, device, dtype of mixed precision, log, pretrained weights.
+
+    `workers` members are trained at once on the machine and share its memory.
+    """
+
+    dir: Path
+    device: str = "cpu"
+    amp_dtype: torch.dtype | None = None
+    on_log: Callable[[dict[str, Any]], None] = lambda line: None
+    base: PretrainedWeights | None = None
+    workers: int = 1

@@ -1,0 +1,62 @@
+"""The classifier of a recipe before its first step."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mitotype.backbones import adapters, backbones, weights
+from mitotype.backbones.classifier import Architecture, Classifier, build
+from mitotype.backbones.weights import PretrainedWeights
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.train.inputs import TrainContext
+from mitotype.losses import Objective
+
+
+def init_model(recipe: Recipe, objective: Objective, context: TrainContext, seed: int) -> Classifier:
+    """Return the classifier with random weights from the seed, the pretrained ones in its trunk, and the adaptation applied."""
+    base_state = weights.read_state_dict(context.base) if context.base else None
+    model = build(architecture(recipe, objective, context.base), seed=seed, base_state=base_state)
+    if recipe.grad_checkpointing:
+        model.trunk.grad_checkpointing = True
+    model = model.to(context.device).train()
+    if context.device.startswith("cuda") and context.amp_dtype is not None:
+        cast_frozen(model, context.amp_dtype)
+    if recipe.compile:
+        for block in getattr(model.trunk, "blocks", [model.trunk]):
+            block.compile()
+    return model
+
+
+def architecture(recipe: Recipe, objective: Objective, base: PretrainedWeights | None = None) -> Architecture:
+    """Return the architecture of a recipe's classifier. It names its base unless every weight is trained."""
+    adaptation = adapters.parse(recipe.adaptation)
+    is_full = isinstance(adaptation, adapters.Full) and not adaptation.last
+    return Architecture(
+        recipe.backbone,
+        recipe.size_px,
+        recipe.pooling or backbones.get(recipe.backbone).spec.default_pooling,
+        dict(objective.aux_heads()),
+        recipe.head_dropout,
+        dict(recipe.model_kwargs),
+        recipe.adaptation,
+        base.digest if base and not is_full else "",
+        recipe.normalization,
+    )
+
+
+def set_train_mode(model: Classifier) -> None:
+    """Set training mode. A frozen trunk stays in evaluation mode: its running statistics are those of its weights."""
+    model.train()
+    if not any(parameter.requires_grad for parameter in model.trunk.parameters()):
+        model.trunk.eval()
+
+
+def cast_frozen(model: Classifier, dtype: torch.dtype) -> None:
+    """Cast frozen matrices and kernels to the dtype of mixed precision: autocast would do it again in every step.
+
+    Norms, biases and tokens stay float32, in which they are used; they need little memory.
+    """
+    for module in model.trunk.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and not module.weight.requires_grad:
+            module.weight.data = module.weight.data.to(dtype)

@@ -1,0 +1,126 @@
+"""Train one member from its first step to its last, with a checkpoint that resumes bit for bit.
+
+Shapes: N training patches, B patches of a step.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mitotype.backbones.adapters import trained_tensors
+from mitotype.backbones.classifier import Classifier
+from mitotype.backbones.predict import InferenceConfig, autocast, predict
+from mitotype.core import seeds
+from mitotype.core.errors import UserError
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.train import checkpoint, distributed, frozen_cache, optimizers, samplers, schedule
+from mitotype.fit.train.batches import BatchSource
+from mitotype.fit.train.ema import EMA
+from mitotype.fit.train.inputs import TrainContext, TrainData
+from mitotype.fit.train.model import init_model, set_train_mode
+from mitotype.losses import Objective
+from mitotype.transforms import Augment, Frame, tta_views
+
+
+def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -> Classifier:
+    """Train one member and return it with its averaged weights, in evaluation mode.
+
+    Everything random follows from (recipe.seed, member, epoch, step), so that a stopped run resumes to the same weights.
+    Raises a UserError for a loss that is not finite.
+    """
+    # Model, schedule and sampler
+    objective = Objective(recipe.objective)
+    n_patches = len(data.label_N)
+    if objective.reads_labels and not 0 < int(data.label_N.sum()) < n_patches:
+        what = f"All {n_patches} training patches of '{member}' are of one class."
+        raise UserError(what, fix="use fewer folds or other data")
+    seed = seeds.derive(recipe.seed, "member", member)
+    model = init_model(recipe, objective, context, seed)
+    lr_schedule, sampler = schedule.build(recipe.schedule), samplers.build(recipe.sampler)
+    pool = samplers.Pool(data.label_N, data.domain_N)
+    writer = checkpoint.CheckpointWriter(context.dir)
+    steps_per_epoch = max(1, n_patches // recipe.batch)
+    # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
+    with distributed.wrap(model, objective, min(recipe.batch, n_patches), recipe.grad_accum_steps) as ranks:
+        ema, optims = EMA(model, recipe.ema_decay), optimizers.build(recipe, model, context.amp_dtype)
+        state = checkpoint.TrainState(model, ema, optims)
+        checkpoint.load(context.dir, state)
+        augment = Augment(recipe.augment)
+        cache = frozen_cache.build(model, recipe, data, augment, context) if ranks.count == 1 else None
+        batches = BatchSource(recipe, data, augment, seed, context, ranks, cache)
+        # Epochs
+        while state.epochs_done < recipe.epochs and not _should_stop(recipe, state.val_scores):
+            epoch, losses = state.epochs_done, []
+            order_N = sampler(seed, epoch, pool)
+            set_train_mode(model)
+            with seeds.forked_torch(seed, "dropout", epoch, *ranks.seed_purpose):
+                for step in range(steps_per_epoch):
+                    position = schedule.ScheduleState(
+                        epoch * steps_per_epoch + step, steps_per_epoch, recipe.epochs, recipe.warmup_epochs, state.val_scores
+                    )  # fmt: skip
+                    optimizers.set_lr(optims, lr_schedule.lr_scale(position))
+                    patch_B = order_N[step * recipe.batch : (step + 1) * recipe.batch]
+                    losses.append(_train_step(batches, objective, patch_B, epoch, step))
+                    optimizers.step(optims, model, recipe.grad_clip)
+                    ema.update()
+            mean_loss = ranks.mean(float(torch.stack(losses).mean()))
+            if not math.isfinite(mean_loss):
+                what = f"The loss of '{member}' is not finite in epoch {epoch + 1}."
+                raise UserError(what, fix="lower lr, or set grad_clip=1 or precision=fp32")
+            state.epochs_done = epoch + 1
+            line = {"member": member, "epoch": epoch + 1, "epochs": recipe.epochs, "loss": mean_loss}
+            if recipe.patience or lr_schedule.needs_validation:
+                line |= _validate(batches, state)
+            if ranks.is_main:
+                context.on_log(line)
+                writer.maybe_save(state)
+    # Averaged weights, or those of the best epoch with early stopping
+    model = ema.copy_to(model)
+    model.load_state_dict(state.best, strict=False)
+    return model.eval()
+
+
+def _train_step(batches: BatchSource, objective: Objective, patch_B: np.ndarray, epoch: int, step: int) -> Tensor:
+    """Accumulate the gradients of one step and return the mean loss over this rank's patches."""
+    context, ranks, cache = batches.context, batches.ranks, batches.frozen_cache
+    total = torch.zeros((), device=context.device)
+    parts = list(batches.parts(patch_B, epoch, step))
+    for i, (x_B, batch) in enumerate(parts, 1):
+        with ranks.no_sync(i < len(parts)):
+            with autocast(context.device, context.amp_dtype):
+                outputs = cache.forward(x_B) if cache else ranks.model(x_B)
+            loss = objective(outputs, batch) / len(parts)  # each backward sums gradients: normalize here
+            loss.backward()
+        total += loss.detach()
+    return total
+
+
+def _validate(batches: BatchSource, state: checkpoint.TrainState) -> dict[str, float]:
+    """Return the balanced accuracy at 0.5 on the fold left out, if there is one; with `patience` store the best weights."""
+    if batches.data.validation is None:
+        return {}
+    recipe, context = batches.recipe, batches.context
+    image_N3HW, label_N = batches.data.validation
+    config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
+
+    def balanced_accuracy() -> float:
+        logit_N = predict(state.model, image_N3HW, Frame(recipe.frame), tta_views("identity"), config).logit["identity"]
+        is_atypical_N = logit_N > 0
+        return float((is_atypical_N[label_N == 1].mean() + (~is_atypical_N[label_N == 0]).mean()) / 2)
+
+    score = batches.ranks.from_main(balanced_accuracy)
+    if recipe.patience and score > max(state.val_scores, default=-1.0):
+        state.best = {name: value.detach().clone() for name, value in trained_tensors(state.model)}
+    state.val_scores.append(score)
+    return {"held_out": score}
+
+
+def _should_stop(recipe: Recipe, val_scores: list[float]) -> bool:
+    """Return whether the last `patience` epochs brought no better score."""
+    if not recipe.patience or len(val_scores) <= recipe.patience:
+        return False
+    return len(val_scores) - 1 - int(np.argmax(val_scores)) >= recipe.patience

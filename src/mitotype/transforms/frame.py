@@ -1,0 +1,60 @@
+"""Frame: the deterministic steps between a packed image and the net, the same for every patch and every run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mitotype.core.spec import canonical
+from mitotype.transforms.geometry import center_crop, check_size
+from mitotype.transforms.pipeline import crop_px_of, parse
+from mitotype.transforms.resampling import as_float, resample
+from mitotype.transforms.transform import FrameOp, Params, WarpOp
+
+
+class Frame:
+    """Frames batches by a spec such as "crop(64)" or "macenko | fisheye(0.3) | crop(64)".
+
+    Order: stain normalisation (on the whole image), fisheye at its full strength, crop. Without a crop the largest
+    centred square is taken. Raises a UserError for an invalid spec.
+    """
+
+    def __init__(self, spec: str = "crop(64)") -> None:
+        self.steps = parse(spec, random=False)
+        self.spec = canonical(self.steps)
+        self._frame_ops = [step.op for step in self.steps if isinstance(step.op, FrameOp)]
+        self._warps = [step.op for step in self.steps if isinstance(step.op, WarpOp)]
+        self._crop_px = crop_px_of(self.steps)
+
+    @property
+    def needs_px(self) -> int:
+        """Smallest allowed side of an input image."""
+        return self._crop_px or 1
+
+    def output_px(self, input_px: int) -> int:
+        """Return the side of the output for images whose shorter side is `input_px`."""
+        return self._crop_px or input_px
+
+    @torch.no_grad()
+    def __call__(self, image_B3HW: Tensor) -> Tensor:
+        """Return image_B3CC, float32 in [0, 1], channels last, on the device of `image_B3HW` (uint8, or float in [0, 1]).
+
+        Raises a UserError where the images are smaller than the crop.
+        """
+        check_size(image_B3HW, self.needs_px)
+        crop_px = self.output_px(min(image_B3HW.shape[2:]))
+        for op in self._frame_ops:
+            image_B3HW = op.apply(as_float(image_B3HW))
+        if self._warps:
+            image_B3CC = resample(image_B3HW, [(warp, _fixed(warp, image_B3HW)) for warp in self._warps], crop_px)
+        else:
+            image_B3CC = as_float(center_crop(image_B3HW, crop_px))
+        return image_B3CC.contiguous(memory_format=torch.channels_last)
+
+    def __repr__(self) -> str:
+        return f"Frame({self.spec!r})"
+
+
+def _fixed(warp: WarpOp, image_B3HW: Tensor) -> Params:
+    params = warp.fixed_params(len(image_B3HW)) or {}
+    return {key: value.to(image_B3HW.device) for key, value in params.items()}

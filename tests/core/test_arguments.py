@@ -1,0 +1,84 @@
+"""Arguments: values by position and by name, their ranges and types, and what is listed of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from mitotype.core import spec
+from mitotype.core.arguments import argument, arguments_of, build, build_one, spec_of
+from mitotype.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Example:
+    """An example of a component."""
+
+    rank: int = argument(8, low=1, high=64, meaning="rank of the update")
+    rate: float = argument(0.5, low=0, high=1, open_high=True, unit="per step", meaning="rate")
+    mode: str = argument("mean", choices=("mean", "sum"), meaning="reduction")
+
+
+@dataclass(frozen=True)
+class Required:
+    """A component whose number has no default."""
+
+    share: float = argument(low=0, high=0.5, open_low=True, meaning="share of rows")
+
+
+COMPONENTS = {"example": Example}
+
+
+def make(text: str) -> Example:
+    return build(Example, spec.pipeline(text)[0])
+
+
+def test_values_by_position_and_by_name() -> None:
+    assert make("example") == Example()
+    assert make("example(4, 0.25)") == Example(4, 0.25)
+    assert make("example(rate=0, mode=sum)") == Example(8, 0.0, "sum")
+    assert isinstance(make("example(rate=0)").rate, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("example(0)", "rank of example is 0"),
+        ("example(1.5)", "rank of example is 1.5"),
+        ("example(rate=1)", "0 to 1, 1 excluded per step"),
+        ("example(rate=much)", "is a number, not 'much'"),
+        ("example(mode=max)", "mean, sum"),
+        ("example(8, rank=9)", "gives rank twice"),
+        ("example(ranc=9)", "no argument 'ranc'. Nearest: rank"),
+        ("example(1, 0.1, mean, 5)", "has 4 arguments; example takes 3"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        make(text)
+    assert message in str(error.value)
+
+
+def test_required_number() -> None:
+    assert build(Required, spec.pipeline("required(0.5)")[0]) == Required(0.5)
+    for text, message in (
+        ("required", "'required' has no share"),
+        ("required(0)", "0 to 0.5, 0 excluded"),
+        ("required(half)", "is a number, not 'half'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build(Required, spec.pipeline(text)[0])
+    assert str(arguments_of(Required)[0]) == "share=… (0 to 0.5, 0 excluded): share of rows"
+
+
+def test_one_component_of_several() -> None:
+    assert build_one("example(2)", COMPONENTS, "example", "mitotype examples") == Example(2)
+    for text in ("exmple", "example | example", ""):
+        with pytest.raises(UserError, match="No example is called"):
+            build_one(text, COMPONENTS, "example", "mitotype examples")
+
+
+def test_the_canonical_spec_and_the_listing() -> None:
+    assert make(spec_of("example", Example(4))) == Example(4)
+    assert str(arguments_of(Example)[0]) == "rank=8 (whole numbers, 1 to 64): rank of the update"

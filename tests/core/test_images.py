@@ -1,0 +1,102 @@
+"""Images: every kind of bad file gets an error that names it."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mitotype.core import images
+from mitotype.core.errors import UserError
+
+
+def random_image(px: int = 128, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (px, px, 3), dtype=np.uint8)
+
+
+def png16(path: Path) -> None:
+    """A 16-bit RGB PNG, written by hand: Pillow opens such a file as if it had 8 bits."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 128, 128, 16, 2, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + bytes(128 * 6) for _ in range(128)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
+
+
+def bomb(path: Path) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    )
+
+
+def test_pixels_are_read_unchanged(tmp_path: Path) -> None:
+    Image.fromarray(random_image()).save(tmp_path / "a.png")
+    assert np.array_equal(images.read(tmp_path / "a.png"), random_image())
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("truncated.png", "damaged"),
+        ("empty.png", "0 bytes"),
+        ("text.png", "not an image"),
+        ("grey.png", "greyscale"),
+        ("sixteen.png", "16 bits"),
+        ("grey16.tif", "16 bits"),
+        ("rgba.png", "RGBA"),
+        ("palette.png", "palette"),
+        ("bomb.png", "too large"),
+        ("absent.png", "no image"),
+        ("slow.gif", "not an image"),
+    ],
+)
+def test_an_error_names_a_bad_file(tmp_path: Path, name: str, word: str) -> None:
+    path = tmp_path / name
+    image = Image.fromarray(random_image())
+    makers = {
+        "truncated.png": lambda: (image.save(path), path.write_bytes(path.read_bytes()[:9000])),
+        "empty.png": lambda: path.write_bytes(b""),
+        "text.png": lambda: path.write_text("hello"),
+        "grey.png": lambda: image.convert("L").save(path),
+        "sixteen.png": lambda: png16(path),
+        "grey16.tif": lambda: Image.fromarray(np.zeros((128, 128), np.uint16)).save(path),
+        "rgba.png": lambda: image.convert("RGBA").save(path),
+        "palette.png": lambda: image.convert("P").save(path),
+        "bomb.png": lambda: bomb(path),
+        "absent.png": lambda: None,
+        "slow.gif": lambda: image.save(path),
+    }
+    makers[name]()
+    with pytest.raises(UserError, match=word) as error:
+        images.read(path)
+    assert name in str(error.value)
+
+
+def test_pages(tmp_path: Path) -> None:
+    stack = [Image.fromarray(random_image(seed=n)) for n in range(3)]
+    stack[0].save(tmp_path / "a.tif", save_all=True, append_images=stack[1:])
+    pages = images.read_pages(tmp_path / "a.tif")
+    assert [np.array_equal(page, random_image(seed=n)) for n, page in enumerate(pages)] == [True] * 3
+    with pytest.raises(UserError, match="page 3"):
+        images.read_pages(tmp_path / "a.tif", [3])
+
+
+def test_digest_is_of_pixels_not_of_files(tmp_path: Path) -> None:
+    Image.fromarray(random_image()).save(tmp_path / "a.png")
+    Image.fromarray(random_image()).save(tmp_path / "a.tif")
+    assert images.digest(images.read(tmp_path / "a.png")) == images.digest(images.read(tmp_path / "a.tif"))
+
+
+def test_an_implausible_scale_is_refused() -> None:
+    with pytest.raises(UserError, match=r"2\.5e-05|not plausible"):
+        images.check_mpp(0.000025, "--mpp")

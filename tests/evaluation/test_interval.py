@@ -1,0 +1,178 @@
+"""Bootstrap over cases: every vectorised metric equals the metric of the repeated rows, and the bounds behave."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mitotype.evaluation import resample
+from mitotype.evaluation.interval import intervals, mean_over_members, percentile_interval
+from mitotype.evaluation.metrics import METRICS, Number, compute
+from mitotype.evaluation.resample import Bootstrap
+
+
+def cohort(n: int = 300, cases: int = 12, seed: int = 0, levels: int = 25) -> pd.DataFrame:
+    """Scores with many ties, cases of unequal size, some of one class."""
+    rng = np.random.default_rng(seed)
+    case = rng.integers(0, cases, n) // rng.integers(1, 3, n)
+    label = (rng.random(n) < 0.25).astype(float)
+    p = np.round(np.clip(0.3 * label + rng.random(n) * 0.7, 0, 1) * levels) / levels
+    return pd.DataFrame(
+        {
+            "case": case.astype(str),
+            "dataset": "x",
+            "domain": [f"d{c % 2}" for c in case],
+            "label": label,
+            "probability": p,
+            "predicted": (p >= 0.5).astype(int),
+        }
+    )
+
+
+def arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return rows["label"].to_numpy(), rows["predicted"].to_numpy(), rows["probability"].to_numpy()
+
+
+def bootstrap_of(case: np.ndarray, n_boot: int) -> Bootstrap:
+    names = np.array([f"{c:04d}" for c in case])
+    weights = resample.case_weights(names, np.full(len(case), "x"), n_boot=n_boot, seed=0)
+    return Bootstrap(weights, np.unique(names, return_inverse=True)[1])
+
+
+@pytest.mark.parametrize("cases", [12, 250])
+def test_bootstrap_metrics_equal_metrics_of_repeated_rows(cases: int) -> None:
+    """With twelve cases the AUROC is computed from pairs of cases, with 250 from sorted rows."""
+    rows = cohort(cases=cases, n=240)
+    bootstrap = resample.bootstrap_cases(rows, n_boot=25, seed=3)
+    result = resample.bootstrap_metrics(list(METRICS), *arrays(rows), bootstrap)
+    for d in range(25):
+        repeated = np.repeat(np.arange(len(rows)), bootstrap.weight_DC[d][bootstrap.code_N].astype(int))
+        label, predicted, p = (a[repeated] for a in arrays(rows))
+        for name in METRICS:
+            expected = compute(name, label, predicted, p).value
+            assert result[name][d] == pytest.approx(expected, abs=2e-6, nan_ok=True), name
+
+
+def test_both_algorithms_of_auroc_agree() -> None:
+    rows = cohort(n=400, cases=15)
+    bootstrap = resample.bootstrap_cases(rows, n_boot=60, seed=0)
+    label, _, p = arrays(rows)
+    assert np.allclose(
+        resample._auroc(label, p, bootstrap), resample._auroc_by_rows(label == 1, p, bootstrap), atol=1e-12
+    )
+
+
+def test_cases_are_resampled_within_their_stratum() -> None:
+    rows = cohort()
+    bootstrap = resample.bootstrap_cases(rows, n_boot=50, seed=1)
+    assert bootstrap.within == "domain"
+    case_domain = rows.groupby("case")["domain"].first().sort_index()
+    for name in ("d0", "d1"):
+        mask = (case_domain == name).to_numpy()
+        assert np.all(bootstrap.weight_DC[:, mask].sum(1) == mask.sum())
+    assert bootstrap.groups == rows["case"].nunique()
+    assert np.array_equal(bootstrap.weight_DC, resample.bootstrap_cases(rows, n_boot=50, seed=1).weight_DC)
+    assert not np.array_equal(bootstrap.weight_DC, resample.bootstrap_cases(rows, n_boot=50, seed=2).weight_DC)
+
+
+def test_single_case_or_case_in_two_domains_is_stratified_by_dataset() -> None:
+    rows = cohort()
+    lone = rows.assign(domain=np.where(rows["case"] == "3", "alone", rows["domain"]))
+    assert resample.bootstrap_cases(lone, n_boot=5, seed=0).within == "dataset"
+    crossed = rows.assign(domain=[f"d{i % 2}" for i in range(len(rows))])
+    assert resample.bootstrap_cases(crossed, n_boot=5, seed=0).within == "dataset"
+
+
+def test_domains_share_the_replicates() -> None:
+    rows = cohort()
+    bootstrap = resample.bootstrap_cases(rows, n_boot=40, seed=0)
+    mask = (rows["domain"] == "d1").to_numpy()
+    part = resample.bootstrap_metrics(["sensitivity"], *(a[mask] for a in arrays(rows)), bootstrap.take(mask))[
+        "sensitivity"
+    ]
+    label, predicted, _ = arrays(rows)
+    for d in range(40):
+        weight = bootstrap.weight_DC[d][bootstrap.code_N] * mask
+        assert part[d] == pytest.approx(
+            (weight * (label == 1) * (predicted == 1)).sum() / (weight * (label == 1)).sum()
+        )
+
+
+def test_bounds_of_independent_patches_are_those_of_the_binomial() -> None:
+    n, share = 400, 0.8
+    label = np.ones(n)
+    predicted = (np.arange(n) < share * n).astype(int)
+    bootstrap = bootstrap_of(np.arange(n), n_boot=4000)
+    result = intervals(["sensitivity"], label, predicted, predicted, bootstrap)["sensitivity"]
+    half = 1.96 * math.sqrt(share * (1 - share) / n)
+    assert result.value == share and result.groups == n and result.n_boot == 4000
+    assert result.low == pytest.approx(share - half, abs=0.005) and result.high == pytest.approx(
+        share + half, abs=0.005
+    )
+
+
+def test_correlated_errors_of_a_case_widen_the_bounds() -> None:
+    label = np.ones(400)
+    predicted = np.repeat((np.arange(40) < 32).astype(int), 10)
+    widths = []
+    for case in (np.arange(400), np.repeat(np.arange(40), 10)):
+        bootstrap = bootstrap_of(case, n_boot=2000)
+        result = intervals(["sensitivity"], label, predicted, predicted, bootstrap)["sensitivity"]
+        widths.append(result.high - result.low)
+    assert widths[1] / widths[0] == pytest.approx(math.sqrt(10), rel=0.15)
+
+
+def test_replicates_of_one_class_are_left_out_and_counted() -> None:
+    rows = cohort(n=40, cases=4)
+    rows["case"] = [str(i % 4) for i in range(40)]
+    rows["label"] = (rows["case"] == "0").astype(float)
+    bootstrap = resample.bootstrap_cases(rows.assign(domain="d"), n_boot=1000, seed=0)
+    result = intervals(["balanced_accuracy", "specificity", "accuracy"], *arrays(rows), bootstrap)
+    without = (bootstrap.weight_DC[:, 0] == 0).sum()
+    only = (bootstrap.weight_DC[:, 0] == 4).sum()
+    assert result["balanced_accuracy"].n_undefined == without + only and result["specificity"].n_undefined == only
+    assert result["accuracy"].n_undefined == 0 and result["balanced_accuracy"].n_boot == 1000 - without - only
+
+
+def test_reasons_without_bounds() -> None:
+    rows = cohort(n=50)
+    label, predicted, p = arrays(rows)
+    one = Bootstrap(np.full((500, 1), 1.0), np.zeros(50, int))
+    result = intervals(["accuracy"], label, predicted, p, one)["accuracy"]
+    assert not math.isnan(result.value) and math.isnan(result.low) and "1 case" in result.reason
+    perfect = intervals(
+        ["sensitivity"], label, label.astype(int), p, resample.bootstrap_cases(rows, n_boot=300, seed=0)
+    )["sensitivity"]
+    assert perfect.value == 1 and math.isnan(perfect.low) and "cannot bound" in perfect.reason
+    few = percentile_interval(
+        Number(0.5),
+        np.append(np.full(950, np.nan), np.linspace(0, 1, 50)),
+        resample.bootstrap_cases(rows, n_boot=5, seed=0),
+    )
+    assert few.n_undefined == 950 and math.isnan(few.low) and "50 of 1000" in few.reason
+    nothing = intervals(["auroc"], np.zeros(50), predicted, p, resample.bootstrap_cases(rows, n_boot=300, seed=0))[
+        "auroc"
+    ]
+    assert math.isnan(nothing.value) and nothing.reason == "no atypical patch"
+
+
+def test_ece_bounds_contain_its_value() -> None:
+    rows = cohort(n=300, cases=30)
+    result = intervals(["ece"], *arrays(rows), resample.bootstrap_cases(rows, n_boot=500, seed=0))["ece"]
+    assert 0 <= result.low <= result.value <= result.high
+
+
+def test_mean_over_members_is_the_mean_of_its_members() -> None:
+    rows = cohort(n=300, cases=30)
+    label, _, p = arrays(rows)
+    rng = np.random.default_rng(0)
+    p_NM = np.clip(p[:, None] + rng.normal(0, 0.1, (300, 4)), 0, 1)
+    bootstrap = resample.bootstrap_cases(rows, n_boot=400, seed=0)
+    result = mean_over_members(["balanced_accuracy", "auroc"], label, (p_NM >= 0.5).astype(int), p_NM, bootstrap)
+    for name, one in result.items():
+        values = [compute(name, label, (p_NM[:, m] >= 0.5).astype(int), p_NM[:, m]).value for m in range(4)]
+        assert one.value == pytest.approx(np.mean(values)) and one.member_sd == pytest.approx(np.std(values))
+        assert one.low < one.value < one.high
