@@ -20,7 +20,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from machine import machine
-from mitotype.core import files, images, seeds
+from mitotype.core import images, records, seeds
 from mitotype.transforms import Augment
 
 BATCH = 64
@@ -121,9 +121,7 @@ def main() -> None:
         ours, theirs = f"{row['ms_per_patch']:.3f} ms/patch", f"{row['torchvision_ms_per_patch']:.3f} ms/patch"
         print(f"{row['name']:32}{ours:>16}{theirs:>16}{row['ratio']:>7.1f} ×")
     if args.json:
-        files.write_json(
-            args.json, {"benchmark": "augmentation", "patches": kind, "machine": environment, "rows": rows}
-        )
+        records.write(args.json, {"benchmark": "augmentation", "patches": kind, "machine": environment, "rows": rows})
 
 
 if __name__ == "__main__":

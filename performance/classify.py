@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from machine import machine
-from mitotype.core import files, images
+from mitotype.core import images, records
 from mitotype.deploy import classify
 from mitotype.deploy.predictor import Predictor, open_predictor
 
@@ -72,7 +72,7 @@ def measure(predictor: Predictor, paths: list[Path], rounds: int) -> dict[str, A
     ours_s, bare_s = statistics.median(ours), statistics.median(bare)
     return {
         "images": len(paths), "members": len(predictor.members), "net": predictor.ensembles[0].classifier.architecture.backbone,
-        "views": predictor.tta, "classify_patches_per_s": len(paths) / ours_s, "bare_patches_per_s": len(paths) / bare_s,
+        "views": predictor.record.tta, "classify_patches_per_s": len(paths) / ours_s, "bare_patches_per_s": len(paths) / bare_s,
         "ratio": bare_s / ours_s,
     }  # fmt: skip
 
@@ -101,7 +101,7 @@ def main() -> None:
         f"{row['classify_patches_per_s']:>10.0f} patch/s{row['bare_patches_per_s']:>10.0f} patch/s{row['ratio']:>9.2f}"
     )
     if args.json:
-        files.write_json(args.json, {"benchmark": "classify", "machine": environment, "rows": [row]})
+        records.write(args.json, {"benchmark": "classify", "machine": environment, "rows": [row]})
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from torchvision.transforms import v2
 from machine import machine
 from mitotype.backbones import backbones
 from mitotype.backbones.model_spec import ModelSpec
-from mitotype.core import files
+from mitotype.core import records
+from mitotype.core.run_layout import LogLine
 from mitotype.fit.environment import has_amx
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import trainer
@@ -113,12 +114,12 @@ def ours(name: str, data: tuple[np.ndarray, np.ndarray], steps: int, **changes: 
         sampler="uniform", ema_decay=0.99, **changes,
     )  # fmt: skip
     image_N3HW, label_N = data[0][: steps * BATCH], data[1][: steps * BATCH]
-    train_data = TrainData(image_N3HW, label_N, label_N.astype(np.float32), {}, np.zeros(len(label_N), np.str_))
+    train_data = TrainData(image_N3HW, label_N, label_N.astype(np.float32), {})
     dtype = torch.bfloat16 if DEVICE == "cuda" or recipe.precision == "bf16" else None
     times = [0.0]
     _fresh()
 
-    def on_log(line: dict[str, Any]) -> None:
+    def on_log(line: LogLine) -> None:
         synchronize()
         times.append(time.perf_counter())
 
@@ -194,7 +195,7 @@ def main() -> None:
         )
     if args.json:
         about = {"backbone": name, "batch": BATCH, "rank": RANK, "device": DEVICE, "matrix_rate": rate}
-        files.write_json(args.json, {"benchmark": "lora", "machine": cpu, **about, "rows": rows})
+        records.write(args.json, {"benchmark": "lora", "machine": cpu, **about, "rows": rows})
 
 
 if __name__ == "__main__":

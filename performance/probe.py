@@ -28,7 +28,7 @@ from mitotype import datasets
 from mitotype.backbones import backbones, weights, weights_cache
 from mitotype.backbones.classifier import Architecture, Classifier, build
 from mitotype.backbones.weights import PretrainedWeights
-from mitotype.core import files
+from mitotype.core import records
 from mitotype.core.packing import Pack, pack_images
 from mitotype.core.schema import Cohort, join
 from mitotype.datasets import splits
@@ -105,8 +105,8 @@ def ours(
         is_train = fold_N != fold
         part = cohort.take(cohort.rows["patch_id"].isin(cohort.rows["patch_id"][is_train]))
         data = probe.probe_data(embedding_ND[is_train], label_N[is_train], part, balanced=True, seed=0)
-        result = probe.fit_probe(data)
-        logit_N = embedding_ND[~is_train] @ result.coef_D + result.intercept
+        coef_D, intercept, _ = probe.fit_probe(data)
+        logit_N = embedding_ND[~is_train] @ coef_D + intercept
         scores.append(balanced_accuracy(logit_N > 0, label_N[~is_train]))
     return time.perf_counter() - start, scores
 
@@ -158,7 +158,7 @@ def main() -> None:
     print(f"{'ours, empty cache':28}{cold_s:>10.1f}{row['cold_ratio']:>10.1f}{row['balanced_accuracy']:>20.4f}")
     print(f"{'ours, other folds':28}{warm_s:>10.1f}{row['warm_ratio']:>10.1f}")
     if args.json:
-        files.write_json(args.json, {"benchmark": "probe", "machine": machine(), "rows": [row]})
+        records.write(args.json, {"benchmark": "probe", "machine": machine(), "rows": [row]})
 
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -24,7 +24,7 @@ from machine import machine
 from mitotype.backbones import member_files, shared_base, weights
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import InferenceConfig, predict, predict_ensemble
-from mitotype.core import files
+from mitotype.core import records
 from mitotype.transforms import Frame, tta_views
 
 MEMBERS, PATCHES, BACKBONE = 5, 256, "vit-mini8"
@@ -100,7 +100,7 @@ def main() -> None:
             f"{name:20}{PATCHES / elapsed:>10.0f} patch/s{elapsed / row['seconds']['one member']:>8.2f} × one member's cost"
         )
     if args.json:
-        files.write_json(args.json, {"benchmark": "one trunk", "machine": cpu, "rows": [row]})
+        records.write(args.json, {"benchmark": "one trunk", "machine": cpu, "rows": [row]})
 
 
 if __name__ == "__main__":

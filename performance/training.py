@@ -22,7 +22,7 @@ import torch
 from machine import machine
 from mitotype.backbones.classifier import build, parameters_m
 from mitotype.backbones.predict import autocast
-from mitotype.core import files, seeds
+from mitotype.core import records, seeds
 from mitotype.fit import recipe as recipes
 from mitotype.fit.environment import has_amx
 from mitotype.fit.recipe import Recipe
@@ -45,7 +45,7 @@ def random_data(recipe: Recipe, count: int) -> TrainData:
     assert heads.get("sub_label", np.empty((0, len(SUB_LABELS)))).shape[1] == len(SUB_LABELS)
     image_N3HW = rng.integers(0, 256, (count, 3, 128, 128), dtype=np.uint8)
     label_N = np.arange(count) % 4 == 0
-    return TrainData(image_N3HW, label_N.astype(np.int64), label_N.astype(np.float32), heads, np.zeros(count, np.str_))
+    return TrainData(image_N3HW, label_N.astype(np.int64), label_N.astype(np.float32), heads)
 
 
 def trainer_seconds(recipe: Recipe, data: TrainData, dtype: torch.dtype | None, epochs: int) -> list[float]:
@@ -108,7 +108,7 @@ def main() -> None:
     print(f"{'loop':>18}{'bare net':>18}{'ratio':>9}")
     print(f"{row['loop_patches_per_s']:>10.0f} patch/s{row['bare_patches_per_s']:>10.0f} patch/s{row['ratio']:>9.2f}")
     if args.json:
-        files.write_json(args.json, {"benchmark": "training", "machine": cpu, "rows": [row]})
+        records.write(args.json, {"benchmark": "training", "machine": cpu, "rows": [row]})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 
 from mitotype.backbones import backbones, state_dicts, weights
 from mitotype.backbones.classifier import Architecture, build
+from mitotype.backbones.weights_cache import WeightsCache
+from mitotype.core.cache import cache_dir
 from mitotype.core.errors import UserError
 from tests.backbones.siblings import registered_siblings
 
@@ -47,6 +49,22 @@ def test_a_changed_file_has_another_digest_and_the_old_one_is_gone(tmp_path: Pat
     assert weights.find_by_digest("vit-mini8", second.digest) == second
     with pytest.raises(UserError, match="not on this machine"):
         weights.find_by_digest("vit-mini8", first.digest)
+
+
+def test_damaged_records_of_the_cache_are_made_again(tmp_path: Path) -> None:
+    save_file(trunk_state(), tmp_path / "a.safetensors")
+    base = weights.register_local("vit-mini8", str(tmp_path / "a.safetensors"))
+    cached = sorted((cache_dir() / "weights").rglob("*.json"))
+    assert len(cached) == 3
+    for text in (b"", b"[]", b'{"size": "1"}'):
+        for path in cached:
+            path.write_bytes(text)
+        assert WeightsCache().registered("vit-mini8") is None
+        with pytest.raises(UserError, match="not on this machine"):
+            weights.find_by_digest("vit-mini8", base.digest)
+        assert weights.register_local("vit-mini8", str(tmp_path / "a.safetensors")) == base
+        assert weights.find_by_digest("vit-mini8", base.digest) == base
+        assert WeightsCache().registered("vit-mini8") == (tmp_path / "a.safetensors", "a.safetensors")
 
 
 class RunsCode:

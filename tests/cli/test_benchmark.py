@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mitotype.api.benchmarking import BenchmarkOptions, Recipes, parse_settings, parse_sources
+from mitotype.api.benchmarking import BenchmarkOptions, cell_recipe, parse_settings, parse_sources
 from mitotype.cli import benchmarking, main, output
 from mitotype.cli.options import expand_options, rename_options
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import Cohort
 from mitotype.recipes.study import study_recipe
 
@@ -89,7 +90,7 @@ def test_a_killed_command_that_is_repeated_gives_the_same_table(
 def test_members_without_a_loss_are_logged_without_one(capsys: pytest.CaptureFixture[str]) -> None:
     on_log = output.log_training(output.ProgressDisplay())
     for loss in (None, float("nan"), 0.5):
-        on_log({"cell": "a, probe", "job": 1, "jobs": 3, "member": "m", "epoch": 1, "epochs": 1, "loss": loss})
+        on_log(LogLine(cell="a, probe", job=1, jobs=3, member="m", epoch=1, epochs=1, loss=loss))
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["member 1 of 3 (a, probe, m): epoch 1 of 1"] * 2 + [
         "member 1 of 3 (a, probe, m): epoch 1 of 1, loss 0.5000"
@@ -119,19 +120,20 @@ def test_options_take_several_values() -> None:
 
 
 def test_recipes_of_the_study_gain_a_calibration_and_a_threshold() -> None:
-    recipe, original = Recipes("study", (), {})("uni", "lora(8, 16)"), study_recipe("uni", "lora(8, 16)")
+    recipe, original = cell_recipe("study", (), {}, "uni", "lora(8, 16)"), study_recipe("uni", "lora(8, 16)")
     changed = {key for key, value in recipe.to_dict().items() if original.to_dict()[key] != value}
     assert changed == {"calibration", "threshold"}
     assert (
-        Recipes("study", (), {"uni": "weights/uni.safetensors"})("uni", "probe").init_from == "weights/uni.safetensors"
+        cell_recipe("study", (), {"uni": "weights/uni.safetensors"}, "uni", "probe").init_from
+        == "weights/uni.safetensors"
     )
-    assert Recipes("study", (), {"swin-base": "random"})("swin-base", "full").init_from == ""
+    assert cell_recipe("study", (), {"swin-base": "random"}, "swin-base", "full").init_from == ""
     sources = {"efficientnetv2-m": "weights/net.safetensors"}  # of which the study started from random weights
-    assert Recipes("study", (), sources)("efficientnetv2-m", "full").init_from == "weights/net.safetensors"
-    assert Recipes("study", (), {})("swin-base", "full").init_from == "published"
-    assert Recipes("study", (), {})("morphology", "probe").backbone == "morphology"
+    assert cell_recipe("study", (), sources, "efficientnetv2-m", "full").init_from == "weights/net.safetensors"
+    assert cell_recipe("study", (), {}, "swin-base", "full").init_from == "published"
+    assert cell_recipe("study", (), {}, "morphology", "probe").backbone == "morphology"
     with pytest.raises(UserError):
-        Recipes("study", (), {})("swin-base", "probe")
+        cell_recipe("study", (), {}, "swin-base", "probe")
 
 
 def test_initial_weights_are_given_by_backbone(finished_run: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from mitotype.cli import COMMANDS, app, listing, main, output, reference_pages
 from mitotype.cli.options import expand_options
+from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import NOTICE, Cohort
 from tests import synthetic_cohort
 
@@ -173,14 +174,14 @@ def test_explanations_and_json_without_nan(run_command: RunCommand, toy_cohort: 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = {"job": 1, "jobs": 1, "member": "all-seed0", "epochs": 2, "loss": 0.5}
+    lines = [LogLine(job=1, jobs=1, member="all-seed0", epoch=epoch, epochs=2, loss=0.5) for epoch in (1, 2)]
     monkeypatch.setattr(output, "LOG_EVERY_S", 1000.0)
     for is_terminal in (False, True):
         monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
         with output.ProgressDisplay() as display:
             on_log = output.log_training(display)
-            on_log({**line, "epoch": 1})
+            on_log(lines[0])
             assert bool(display._tasks) == is_terminal
-            on_log({**line, "epoch": 2})
+            on_log(lines[1])
             assert not display._tasks
         assert "member 1 of 1 (all-seed0): epoch 2 of 2, loss 0.5000\n" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from PIL import Image
 
 from mitotype.core.schema import COHORT_COLUMNS, Cohort
 from mitotype.datasets import fingerprints
+from mitotype.datasets.assemble import assemble
+from mitotype.datasets.readers import atnorm_md, midog25, omg_octo
 
 FOLDERS = {0.0: "Normal", 1.0: "Atypical"}
 AMIBR_HEADER = "slide,dataset,uid,x,y,expert1_label,expert2_label,expert1_atypical,expert2_atypical,expert3_atypical,majority_atypical"
@@ -83,6 +86,13 @@ def write_benchmark(root: Path) -> Path:
     lines += [f"{stem}.png,{votes[label]}" for stem, label in md["label"].items()]
     (root / "AtNorM-MD_expert_votes.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+def table_cohort(dataset: str, csv: Path) -> Cohort:
+    """Return the cohort of a published csv of midog25, omg-octo or atnorm-md without its images: `path` is ""."""
+    rows, notes = {"midog25": midog25, "omg-octo": omg_octo, "atnorm-md": atnorm_md}[dataset].read_rows(csv)
+    complete = assemble(dataset, rows, dict.fromkeys(rows.index, (csv, math.nan)), source=csv, notes=notes)
+    return Cohort(complete.name, complete.rows.assign(path=""), complete.notes)
 
 
 def cohort(name: str, columns: dict[str, Sequence[object]]) -> Cohort:

@@ -22,7 +22,7 @@ from tests.datasets import example_folders as examples
 @pytest.mark.real
 def test_midog25_without_the_test_sets_has_9401_rows(shared_data: Path) -> None:
     """Without images, by slide alone: 9,401 rows, 1,432 atypical, 379 slides remain."""
-    cohort = midog25.read_table(shared_data / "MIDOG25" / midog25.CSV_NAME)
+    cohort = examples.table_cohort("midog25", shared_data / "MIDOG25" / midog25.CSV_NAME)
     overlap_notes = overlaps.overlap_notes(cohort)
     assert (
         len(overlap_notes) == 2

@@ -123,7 +123,7 @@ def test_predictions_are_complete_and_in_order(predictor: Predictor, fresh: Coho
     sources = [Source(Path(path), 0.25) for path in fresh.rows["path"]]
     predictions = classify.classify(predictor, sources)
     assert [prediction.path for prediction in predictions] == list(fresh.rows["path"])
-    plain = predictions[0].to_dict()
+    plain = json.loads(records.encode(predictions[0]))
     assert list(plain) == ["path", "page", "probability", "decision", "class", "spread", "flags"]
     assert plain["class"] in ("atypical", "normal")
     assert plain["decision"] in ("atypical", "normal", "uncertain")

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from mitotype.core import files
+from mitotype.core.run_layout.evaluation import About
 from mitotype.evaluation import evaluate
-from mitotype.evaluation.results import About, Evaluation
+from mitotype.evaluation.results import Evaluation
 from mitotype.scores import decision
 from mitotype.scores.decision import Decision
 from mitotype.scores.ensemble import mean_logit

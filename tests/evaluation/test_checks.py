@@ -21,7 +21,7 @@ def findings(scores: Scores, fitted: Decision | None = None, **more: object) -> 
 
 def test_clean_cohort_has_only_warnings(small: Scores, evaluation: Evaluation) -> None:
     assert set(findings(small, evaluation.decision)) <= {"M003", "M005"}
-    checks.raise_if_any(evaluation.findings)
+    checks.raise_if_any(evaluation.checks)
 
 
 def test_every_check_has_a_page_and_a_finding(small: Scores) -> None:

@@ -44,7 +44,7 @@ def test_unsupported_cells_are_skipped_with_a_reason() -> None:
     assert [str(cell) for cell, _ in built.cells] == [
         "morphology, probe", "resnet10, full", "vit-mini8, full(last=2)", "vit-mini8, full"
     ]  # fmt: skip
-    reasons = {str(skipped.cell): skipped.reason for skipped in built.skipped}
+    reasons = {str(skipped): skipped.reason for skipped in built.skipped}
     assert "LoRA is not offered" in reasons["resnet10, lora(8, 16)"]
     assert "tokens" in reasons["resnet10, prompts(8)"]
     assert "blocks" in reasons["resnet10, full(last=2)"]
@@ -63,7 +63,7 @@ def test_cells_without_available_weights_are_skipped(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(weights, "find", find)
     built = grid.build_grid(["uni", "resnet10"], ["full", "full(0.9)"], recipe_of)
-    assert [str(skipped.cell) for skipped in built.skipped] == ["uni, full", "uni, full(0.9)"]
+    assert [str(skipped) for skipped in built.skipped] == ["uni, full", "uni, full(0.9)"]
     assert names == ["uni"]
     assert "gated" in built.skipped[0].reason
     with pytest.raises(UserError, match=r"No cell of this benchmark(.|\n)*gated"):
@@ -108,7 +108,7 @@ def test_equal_recipes_are_trained_once() -> None:
         ["vit-mini8"], ["full", "full(0.75)", "full(0.9)"], lambda b, a: shared_recipe(b, a, "runs/pretrain")
     )
     assert [str(cell) for cell, _ in built.cells[1:]] == ["vit-mini8, full", "vit-mini8, full(0.9)"]
-    assert built.skipped == (grid.Skipped(Cell("vit-mini8", "full(0.75)"), "its recipe is that of 'full'"),)
+    assert built.skipped == (grid.Skipped("vit-mini8", "full(0.75)", "its recipe is that of 'full'"),)
 
 
 def test_arguments_of_an_adaptation_are_those_that_are_trained() -> None:

@@ -8,17 +8,17 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mitotype.core import files
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine, OnLog
 from mitotype.experiments import benchmark
 from mitotype.fit.member import fit_member
 from mitotype.fit.recipe import Recipe
 from mitotype.jobs import executor, on_ray
-from mitotype.jobs.task import Callbacks, GroupFinished, OnLog, Task
+from mitotype.jobs.task import Callbacks, GroupFinished, Task
 from tests.benchmark_cohorts import MakeConfig, recipe_of, score_tests
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -30,7 +30,7 @@ def weight_digests(run_dir: Path) -> dict[str, str]:
 
 def test_a_pool_trains_the_same_members_as_one_process(make_config: MakeConfig, tmp_path: Path) -> None:
     plans = [benchmark.prepare(make_config(tmp_path / name, backbones=("d4resnet-tiny",))) for name in ("a", "b")]
-    lines: list[dict[str, Any]] = []
+    lines: list[LogLine] = []
     done: list[int] = []
     a, b = ([task for task in plan.tasks() if task.group == plan.runs[1].dir] for plan in plans)
     assert list(executor.run(a, "local", 1)) == [GroupFinished(plans[0].runs[1].dir)]
@@ -38,7 +38,7 @@ def test_a_pool_trains_the_same_members_as_one_process(make_config: MakeConfig, 
         GroupFinished(plans[1].runs[1].dir)
     ]
     assert weight_digests(a[0].group) == weight_digests(b[0].group) != {}
-    assert {line["member"] for line in lines} == set(weight_digests(b[0].group))
+    assert {line.member for line in lines} == set(weight_digests(b[0].group))
     assert done == [1, 1]
 
 
@@ -81,8 +81,8 @@ def test_on_ray_only_the_member_of_a_killed_worker_is_trained_again(make_config:
     run_dir = plan.runs[1].dir
     killed: list[int] = []
 
-    def kill_once(line: dict[str, Any]) -> None:
-        if not killed and line["cell"] == "d4resnet-tiny, full" and line["member"] == "fold1-seed0":
+    def kill_once(line: LogLine) -> None:
+        if not killed and line.cell == "d4resnet-tiny, full" and line.member == "fold1-seed0":
             killed.append(int((run_dir / "fold1-seed0.pid").read_text().split()[-1]))
             os.kill(killed[0], signal.SIGKILL)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from mitotype.backbones import adapters, backbones
 from mitotype.backbones.classifier import Architecture, build
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.schema import Cohort
@@ -83,7 +84,7 @@ def test_a_family_is_fitted_stored_and_scored(family: str, adaptation: str, toy_
         left = toy_cohort.take(toy_cohort.rows["patch_id"].isin(stored["patch_id"]))
         np.testing.assert_allclose(predicted(folder, "fold1-seed0", left), stored["logit"], atol=2e-3)
         tensors = load_file(folder / "members" / "fold1-seed0" / "model.safetensors")
-        metadata = files.read_json(folder / "members" / "fold1-seed0" / "member.json")
+        metadata = json.loads((folder / "members" / "fold1-seed0" / "member.json").read_bytes())
         is_full = adaptation.startswith("full")
         assert bool(metadata["architecture"]["base"]) != is_full
         assert metadata["base"]["digest"] == files.sha256(tmp_path / f"{name}.safetensors")
@@ -104,7 +105,9 @@ def test_stored_adapters_have_an_effect(adaptation: str, new: str, toy_cohort: C
         tensors = load_file(member_dir / "model.safetensors")
         save_file({k: v * (new not in k) for k, v in tensors.items()}, member_dir / "model.safetensors")
         digest = files.digest_of((member_dir / "model.safetensors").read_bytes())
-        files.write_json(member_dir / "member.json", files.read_json(member_dir / "member.json") | {"digest": digest})
+        records.write(
+            member_dir / "member.json", json.loads((member_dir / "member.json").read_bytes()) | {"digest": digest}
+        )
         assert np.abs(predicted(folder, "fold1-seed0", toy_cohort) - before).max() > 0.05
 
 
@@ -139,7 +142,7 @@ def test_a_feature_is_a_member_that_explains_itself(toy_cohort: Cohort, tmp_path
     assert opened.members == ("all-seed0",)
     [prediction] = classify.classify(opened, classify.list_images([toy_cohort.rows["path"].iloc[0]]), explain=True)
     assert prediction.explanation
-    assert all(phrase.startswith("the chromatin ") for phrase in prediction.to_dict()["explanation"])
+    assert all(phrase.startswith("the chromatin ") for phrase in prediction.explanation)
     with pytest.raises(UserError, match="nothing to explain"):
         classify.classify(predictor.open_predictor("default"), [], explain=True)
     head = bundle / "members" / "all-seed0" / "head.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mitotype.core import files
+from mitotype.core import records
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.fit import environment, run
@@ -17,6 +18,7 @@ from mitotype.fit import recipe as recipes
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import trainer
 from mitotype.jobs import local
+from mitotype.jobs.task import Callbacks, Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,7 +33,7 @@ def test_a_run_is_created_for_the_gpu_of_another_machine(tiny: Recipe, toy_cohor
     with pytest.raises(UserError, match="No GPU"):
         run.create(tiny, toy_cohort, tmp_path / "run", device="cuda")
     run.create(tiny, toy_cohort, tmp_path / "run", device="cuda", local=False)
-    metadata = files.read_json(tmp_path / "run" / "run.json")
+    metadata = json.loads((tmp_path / "run" / "run.json").read_bytes())
     assert (metadata["device"], metadata["workers"], metadata["machine"]["gpu"]) == ("cuda", 1, None)
     with pytest.raises(UserError, match="No GPU"):
         run.resume(tmp_path / "run")
@@ -44,10 +46,12 @@ def test_a_run_with_complete_members_is_finalized_without_its_gpu(finished_run: 
     folder = shutil.copytree(finished_run, tmp_path / "run")
     for name in ("DONE", "decision.json", "ood.json"):
         (folder / name).unlink()
-    files.write_json(folder / "run.json", files.read_json(folder / "run.json") | {"device": "cuda"})
+    records.write(folder / "run.json", json.loads((folder / "run.json").read_bytes()) | {"device": "cuda"})
     run.resume(folder)
     assert (folder / "DONE").is_file()
-    assert files.read_json(folder / "decision.json") == files.read_json(finished_run / "decision.json")
+    assert json.loads((folder / "decision.json").read_bytes()) == json.loads(
+        (finished_run / "decision.json").read_bytes()
+    )
     assert (folder / "ood.json").is_file()
 
 
@@ -75,6 +79,6 @@ def test_out_of_gpu_memory_is_a_user_error(
         run.start(tiny, toy_cohort, tmp_path / "run")
 
 
-def test_a_killed_worker_is_a_user_error() -> None:
+def test_a_killed_worker_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="memory ran out"):
-        list(local.run_parallel(os._exit, [(1,)], 1, local.LogFollower([]), lambda line: None))
+        list(local.run_local([Task(tmp_path, name, os._exit, (1,)) for name in "ab"], 2, Callbacks()))

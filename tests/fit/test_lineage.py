@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run, predictor
@@ -51,7 +52,7 @@ def test_pretraining_uses_no_labels_and_gives_initial_weights(toy_cohort: Cohort
     assert weights[0] == weights[1]
     for adaptation in ("probe", "prompts(2)", "full"):
         folder = run.start(plain(init_from=str(pretrained), adaptation=adaptation), toy_cohort, tmp_path / adaptation)
-        metadata = files.read_json(folder / "members" / "fold1-seed0" / "member.json")
+        metadata = json.loads((folder / "members" / "fold1-seed0" / "member.json").read_bytes())
         assert metadata["base"]["digest"] == weights[0]
     with pytest.raises(UserError, match="no out-of-fold scores"):
         predictor.open_predictor(str(pretrained))
@@ -63,7 +64,7 @@ def test_images_of_pretraining_are_no_test_set(toy_cohort: Cohort, tmp_path: Pat
     folder = run.start(plain(init_from=str(pretrained), adaptation="probe"), toy_cohort.take(first), tmp_path / "probe")
     with pytest.raises(UserError, match="M004"):
         predictor.score(predictor.open_predictor(str(folder)), toy_cohort.take(~first))
-    digests = set(files.read_json(folder / "decision.json")["digests"])
+    digests = set(json.loads((folder / "decision.json").read_bytes())["digests"])
     seen = set(files.read_table(pretrained / "patches.parquet")["digest"])
     assert {short_digest(digest) for digest in seen} <= digests
 
@@ -98,9 +99,9 @@ def test_labels_are_used_by_more_than_the_loss(toy_cohort: Cohort, tmp_path: Pat
     run.create(plain(**{**PRETRAIN, **change}), toy_cohort, tmp_path / "labelled")
     after = plain(**PRETRAIN, init_from=str(tmp_path / "labelled" / "members" / "all-seed0"))
     assert lineage.uses_labels(after)
-    metadata = files.read_json(tmp_path / "labelled" / "run.json")
+    metadata = json.loads((tmp_path / "labelled" / "run.json").read_bytes())
     assert metadata.pop("reads_labels")
-    files.write_json(tmp_path / "labelled" / "run.json", metadata)  # as in older runs
+    records.write(tmp_path / "labelled" / "run.json", metadata)  # as in older runs
     assert lineage.uses_labels(after)
 
 
@@ -111,23 +112,23 @@ def test_a_bundle_gives_no_initial_weights_for_its_own_patches(
     recipe = plain(backbone="d4resnet-tiny", model_kwargs=(), init_from=str(made / "members" / "all-seed0"))
     with pytest.raises(UserError, match="M001"):
         run.create(recipe, toy_cohort, tmp_path / "run")
-    assert lineage.seen_digests(recipe) == set(files.read_json(finished_run / "decision.json")["digests"])
+    assert lineage.seen_digests(recipe) == set(json.loads((finished_run / "decision.json").read_bytes())["digests"])
 
 
 def test_sources_of_a_run_must_not_change_until_it_is_trained(toy_cohort: Cohort, tmp_path: Path) -> None:
     before = run.start(plain(), toy_cohort, tmp_path / "before")
     recipe = plain(init_from=str(before), teacher=str(before), objective="distil")
     run.create(recipe, toy_cohort, tmp_path / "run")
-    metadata = files.read_json(tmp_path / "run" / "run.json")
+    metadata = json.loads((tmp_path / "run" / "run.json").read_bytes())
     assert metadata["bases"]["fold2-seed0"] == files.sha256(before / "members" / "fold2-seed0" / "model.safetensors")
     assert list(metadata["teachers"]["fold2-seed0"]) == ["fold2-seed0"]
     for key in ("bases", "teachers"):
         other = metadata | {key: {**metadata[key], "fold1-seed0": "0" * 64 if key == "bases" else {}}}
-        files.write_json(tmp_path / "run" / "run.json", other)
+        records.write(tmp_path / "run" / "run.json", other)
         with pytest.raises(UserError, match="changed since its run was started"):
             run.resume(tmp_path / "run")
     older = {key: value for key, value in metadata.items() if key not in ("bases", "teachers")}
-    files.write_json(tmp_path / "run" / "run.json", older)
+    records.write(tmp_path / "run" / "run.json", older)
     run.resume(tmp_path / "run")
 
 
@@ -142,7 +143,7 @@ def test_a_scored_test_set_is_not_training_data(toy_cohort: Cohort, tmp_path: Pa
 def test_a_run_records_its_initial_weights(toy_cohort: Cohort, tmp_path: Path) -> None:
     pretrained = run.start(plain(**PRETRAIN), toy_cohort, tmp_path / "pretrain")
     folder = run.start(recipes.with_settings(plain(), [f"init_from={pretrained}"]), toy_cohort, tmp_path / "run")
-    metadata = files.read_json(folder / "run.json")
+    metadata = json.loads((folder / "run.json").read_bytes())
     assert metadata["base"]["backbone"] == "vit-mini8" and len(metadata["base"]["digest"]) == 64
     assert metadata["overrides"]["init_from"] == str(pretrained)
 
@@ -151,10 +152,12 @@ def test_a_student_records_the_initial_weights_of_its_teachers(toy_cohort: Cohor
     teacher = run.start(plain(), toy_cohort, tmp_path / "teacher")
     binding = {"backbone": "uni2-h", "digest": "1" * 64, "source": "published"}
     for path in teacher.glob("members/*/member.json"):
-        files.write_json(path, files.read_json(path) | {"base": binding})
+        records.write(path, json.loads(path.read_bytes()) | {"base": binding})
     student = run.start(plain(teacher=str(teacher), objective="distil"), toy_cohort, tmp_path / "student")
-    assert files.read_json(student / "members" / "fold1-seed0" / "member.json")["teacher_bases"] == [binding]
+    assert json.loads((student / "members" / "fold1-seed0" / "member.json").read_bytes())["teacher_bases"] == [binding]
     for field in ("teacher", "init_from"):
         objective = "distil" if field == "teacher" else "soft_bce"
         run.create(plain(**{field: str(student)}, objective=objective), toy_cohort, tmp_path / f"by {field}")
-        assert any("uni2-h" in note for note in files.read_json(tmp_path / f"by {field}" / "run.json")["notes"])
+        assert any(
+            "uni2-h" in note for note in json.loads((tmp_path / f"by {field}" / "run.json").read_bytes())["notes"]
+        )

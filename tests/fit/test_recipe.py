@@ -97,6 +97,10 @@ def test_an_unknown_field_of_a_stored_recipe_is_an_error(tiny: Recipe) -> None:
         (["objective=contrast(0.2)", "mixup=0"], "n_views is 1"),
         (["objective=contrast(0.2)", "n_views=2", "mixup=0.3"], "which MixUp mixes"),
         (["adaptation=probe", "objective=soft_bce", "init_from=published", "seeds=2"], "same for every seed"),
+        (["calibration=plat"], "calibration is 'plat'"),
+        (["threshold=sensitivity(2)"], "value of sensitivity is 2"),
+        (["threshold=balanced_acuracy"], "Nearest: balanced_accuracy"),
+        (["abstention=share(0.9)"], "value of share is 0.9"),
     ],
 )
 def test_fields_that_contradict_each_other(tiny: Recipe, settings: list[str], word: str) -> None:

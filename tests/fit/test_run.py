@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mitotype import datasets
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import OUT_OF_FOLD, Cohort
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
@@ -43,7 +45,7 @@ def test_a_run_is_complete(finished_run: Path, toy_cohort: Cohort) -> None:
     assert sorted(scores["patch_id"]) == sorted(toy_cohort.rows["patch_id"])
     assert set(scores["member"]) == {"fold1-seed0", "fold2-seed0"}
     assert set(weights(finished_run)) == {"fold1-seed0", "fold2-seed0", "all-seed0"}
-    metadata = files.read_json(finished_run / "run.json")
+    metadata = json.loads((finished_run / "run.json").read_bytes())
     assert metadata["overrides"]["epochs"] == 3
     assert metadata["recipe"]["lr"] == 1e-3
     assert not list(finished_run.rglob("checkpoint*")) + list(finished_run.rglob("*.part"))
@@ -57,7 +59,9 @@ def test_the_same_recipe_and_seed_are_reproducible(finished_run: Path, toy_cohor
     again = run.start(recipes.read_recipe(finished_run), toy_cohort, tmp_path / "again")
     assert weights(again) == weights(finished_run)
     pd.testing.assert_frame_equal(rows(again), rows(finished_run), check_exact=True)
-    assert files.read_json(again / "decision.json") == files.read_json(finished_run / "decision.json")
+    assert json.loads((again / "decision.json").read_bytes()) == json.loads(
+        (finished_run / "decision.json").read_bytes()
+    )
     other = recipes.with_settings(recipes.read_recipe(finished_run), ["seed=1"])
     name, digest = weights(stopped(other, toy_cohort, tmp_path / "other", 4)).popitem()
     assert weights(finished_run)[name] != digest
@@ -82,7 +86,7 @@ def stopped(recipe: Recipe, cohort: Cohort, folder: Path, after: int) -> Path:
     """Return a run that was stopped at its log line `after`, before the checkpoint of that epoch is written."""
     count = 0
 
-    def on_log(line: dict[str, Any]) -> None:
+    def on_log(line: LogLine) -> None:
         nonlocal count
         count += 1
         if count == after:
@@ -130,7 +134,7 @@ def test_resumed_after_kills_equals_never_stopped(finished_run: Path, toy_cohort
         run.start(
             recipes.read_recipe(finished_run), toy_cohort, folder, on_log=lambda line: (_ for _ in ()).throw(Stopped)
         )
-    environment = {**os.environ, "OMP_NUM_THREADS": str(files.read_json(folder / "run.json")["threads"])}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(json.loads((folder / "run.json").read_bytes())["threads"])}
     for moment_s in (0.0, 0.1):
         before = (folder / "log.jsonl").stat().st_size
         child = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env=environment)
@@ -154,11 +158,11 @@ def test_members_fitted_in_parallel_equal_those_fitted_in_turn(
         run.start(
             recipes.read_recipe(finished_run), toy_cohort, folder, on_log=lambda line: (_ for _ in ()).throw(Stopped)
         )
-    files.write_json(folder / "run.json", files.read_json(folder / "run.json") | {"workers": 2})
+    records.write(folder / "run.json", json.loads((folder / "run.json").read_bytes()) | {"workers": 2})
     run.resume(folder, on_log=lines.append)
     assert weights(folder) == weights(finished_run)
     pd.testing.assert_frame_equal(rows(folder), rows(finished_run), check_exact=True)
-    assert {line["member"] for line in lines} == set(weights(finished_run))
+    assert {line.member for line in lines} == set(weights(finished_run))
 
 
 def test_an_error_in_a_worker_stops_the_pool(toy_cohort: Cohort, tiny: Recipe, tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_an_error_in_a_worker_stops_the_pool(toy_cohort: Cohort, tiny: Recipe, t
     hot = dataclasses.replace(tiny, lr=9e5, weight_decay=0.0, ema_decay=0.0, warmup_epochs=0.0)
     with pytest.raises(Stopped):
         run.start(hot, toy_cohort, folder, on_log=lambda line: (_ for _ in ()).throw(Stopped))
-    files.write_json(folder / "run.json", files.read_json(folder / "run.json") | {"workers": 2})
+    records.write(folder / "run.json", json.loads((folder / "run.json").read_bytes()) | {"workers": 2})
     with pytest.raises(UserError, match="not finite"):
         run.resume(folder)
 
@@ -203,7 +207,7 @@ def test_a_run_of_relative_paths_resumes_from_another_folder(
     recipe = dataclasses.replace(tiny, init_from="before", objective="soft_bce")
     run.create(recipe, cohort, tmp_path / "run")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    metadata = files.read_json(tmp_path / "run" / "run.json")
+    metadata = json.loads((tmp_path / "run" / "run.json").read_bytes())
     assert metadata["recipe"]["init_from"] == str(tmp_path / "before")
     assert load_run(tmp_path / "run").cohort.rows["path"][0] == str(tmp_path / "0.png")
 

@@ -149,11 +149,11 @@ def evaluation_numbers() -> Flat:
     """The whole evaluation of both parts by a fitted decision, and that of the test part by another, without one."""
     scores = stored_table()
     combine = COMBINED["mean_probability"]
-    return flat({
-        "both parts": evaluate(scores, fit_decision(scores, "temperature"), n_boot=DRAWS).to_dict(),
-        "test": evaluate(scores, fit_decision(scores, "platt", combine), combiner=combine, n_boot=DRAWS, part=TEST).to_dict(),
-        "undecided": evaluate(of_source(scores, "alpha"), n_boot=DRAWS, seed=1, part=TEST).to_dict(),
-    })  # fmt: skip
+    return flat(records.to_builtins({
+        "both parts": evaluate(scores, fit_decision(scores, "temperature"), n_boot=DRAWS).to_record(),
+        "test": evaluate(scores, fit_decision(scores, "platt", combine), combiner=combine, n_boot=DRAWS, part=TEST).to_record(),
+        "undecided": evaluate(of_source(scores, "alpha"), n_boot=DRAWS, seed=1, part=TEST).to_record(),
+    }))  # fmt: skip
 
 
 def comparison_numbers() -> Flat:
@@ -162,7 +162,7 @@ def comparison_numbers() -> Flat:
     for source in SOURCES:
         part = of_source(scores, source)
         rows.append(decide_rows(part, fit_decision(part, "temperature")))
-    return flat(compare(rows[0], rows[1].iloc[3:], SOURCES, n_boot=DRAWS).to_dict())
+    return flat(records.to_builtins(compare(rows[0], rows[1].iloc[3:], SOURCES, n_boot=DRAWS)))
 
 
 def lookups() -> dict[str, Any]:

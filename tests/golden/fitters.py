@@ -52,7 +52,7 @@ def fit(recipe: Recipe, cohort: Cohort, folder: Path) -> tuple[Path, list[Any]]:
 def numbers(name: str, cohort: Cohort, folder: Path) -> Flat:
     run_dir, lines = fit(sized(RECIPES[name], folder), training(cohort), folder)
     rows = table.read(run_dir).scores
-    losses = {f"{line['member']}/{line['epoch']}": line["loss"] for line in lines}
+    losses = {f"{line.member}/{line.epoch}": line.loss for line in lines}
     logits = {
         f"{row.member}/{row.view}/{row.patch_id.rsplit('/', 1)[-1]}": row.logit for row in rows.itertuples(index=False)
     }

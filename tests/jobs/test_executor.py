@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -12,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from mitotype.core import records
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine, OnLog
 from mitotype.jobs import executor, local, on_ray
-from mitotype.jobs.task import Callbacks, GroupFinished, OnLog, Resources, Task
+from mitotype.jobs.task import Callbacks, GroupFinished, Resources, Task
 
 
-def no_log(line: dict[str, Any]) -> None:
+def no_log(line: LogLine) -> None:
     pass
 
 
@@ -31,9 +32,8 @@ def count_start(run_dir: Path, name: str) -> int:
 
 def log_name(run_dir: Path, name: str, on_log: OnLog = no_log) -> None:
     count_start(run_dir, name)
-    line = {"name": name}
-    with (run_dir / "log.jsonl").open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    line = LogLine(member=name, epoch=1, loss=0.5)
+    records.append(run_dir / "log.jsonl", line)
     on_log(line)
 
 
@@ -67,12 +67,12 @@ def tasks_of(run_dir: Path, *task_names: str, function: Any = log_name, threads:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_tasks_are_logged_and_counted(tmp_path: Path, workers: int) -> None:
-    lines: list[dict[str, Any]] = []
+    lines: list[LogLine] = []
     done: list[int] = []
     tasks = tasks_of(tmp_path / "run", "a", "b")
     finished = list(executor.run(tasks, "local", workers, Callbacks(lines.append, done.append)))
     assert finished == [GroupFinished(tmp_path / "run")]
-    assert sorted(line["name"] for line in lines) == ["a", "b"]
+    assert sorted(lines, key=lambda line: line.member) == [LogLine(member=name, epoch=1, loss=0.5) for name in "ab"]
     assert done == [1, 1]
 
 
@@ -92,9 +92,9 @@ def test_an_error_ends_its_group_and_no_other(tmp_path: Path, workers: int) -> N
 
 
 def test_other_exceptions_stop_everything(tmp_path: Path) -> None:
-    calls = [(tmp_path,), (tmp_path / "absent",)]
+    tasks = [Task(tmp_path, folder, os.listdir, (tmp_path / folder,)) for folder in (".", "absent")]
     with pytest.raises(FileNotFoundError):
-        list(local.run_parallel(os.listdir, calls, 2, local.LogFollower([]), no_log))
+        list(local.run_local(tasks, 2, Callbacks()))
 
 
 @pytest.mark.parametrize("backend", ["there", "raylet", "", "host:port"])

@@ -7,18 +7,20 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from mitotype.api.data import read_cohorts
 from mitotype.api.deployment import open_bundle
-from mitotype.api.scoring import read_test_cohorts, score_cohort
+from mitotype.api.scoring import score_cohort
 from mitotype.api.training import read_training_cohort
 from mitotype.backbones import backbones
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
 from mitotype.core.run_layout import names
-from mitotype.core.schema import Cohort
+from mitotype.core.schema import TEST, Cohort
 from mitotype.evaluation import published
 from mitotype.experiments import benchmark as benchmarks
-from mitotype.experiments.plan import BenchmarkConfig, Plan
+from mitotype.experiments.plan import BenchmarkConfig, BenchmarkSettings, Plan
 from mitotype.experiments.results import Table
 from mitotype.features import features
 from mitotype.fit.recipe import Recipe, read_recipe, with_settings
@@ -33,50 +35,35 @@ CELL_OPTIONS = {"backbone": "--backbones", "adaptation": "--adaptations", "init_
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkOptions:
+class BenchmarkOptions(BenchmarkSettings):
     """The options of a benchmark as the command takes them; see `mitotype benchmark --help`.
 
     `test` defaults to the test parts of `data`, `backbones` and `adaptations` to those of the study. `init_from` is
     "published", runs, BACKBONE=PATH or BACKBONE=random. `like` gives every cell one policy ("shared") or the study's own
-    recipe ("study"). `backend` is "local", "ray" or the address of a cluster.
+    recipe ("study").
     """
 
-    out: Path
-    data: Sequence[str]
     test: Sequence[str] = ()
-    hold_out: Sequence[str] = ()
-    backbones: Sequence[str] = ()
-    adaptations: Sequence[str] = ()
     settings: Sequence[str] = ()
     init_from: Sequence[str] = ()
     like: str = "shared"
-    backend: str = LOCAL
-    title: str = ""
     mpp_um: float | None = None
-    device: str = "auto"
-    workers: int = 0
-    n_boot: int = 2000
 
 
-@dataclass(frozen=True)
-class Recipes:
-    """The recipe of each cell: the shared one or the study's, with the given settings and initial weights by backbone."""
-
-    like: str
-    settings: tuple[str, ...]
-    sources: Mapping[str, str]
-
-    def __call__(self, backbone: str, adaptation: str) -> Recipe:
-        source = self.sources.get(backbone)
-        source = "" if source == RANDOM else source
-        if self.like == "shared" or backbone in features:
-            recipe = shared_recipe(backbone, adaptation, PUBLISHED if source is None else source)
-        else:
-            recipe = study_recipe(backbone, adaptation)  # which has no ensemble, hence no decision of one
-            recipe = dataclasses.replace(recipe, calibration="platt", threshold="balanced_accuracy")
-            if source is not None:
-                recipe = dataclasses.replace(recipe, init_from=source)
-        return with_settings(recipe, self.settings)
+def cell_recipe(
+    like: str, settings: Sequence[str], sources: Mapping[str, str], backbone: str, adaptation: str
+) -> Recipe:
+    """Return the shared recipe of a cell or the study's, with the given settings and initial weights by backbone."""
+    source = sources.get(backbone)
+    source = "" if source == RANDOM else source
+    if like == "shared" or backbone in features:
+        recipe = shared_recipe(backbone, adaptation, PUBLISHED if source is None else source)
+    else:
+        recipe = study_recipe(backbone, adaptation)  # which has no ensemble, hence no decision of one
+        recipe = dataclasses.replace(recipe, calibration="platt", threshold="balanced_accuracy")
+        if source is not None:
+            recipe = dataclasses.replace(recipe, init_from=source)
+    return with_settings(recipe, settings)
 
 
 def benchmark(options: BenchmarkOptions, callbacks: Callbacks = Callbacks()) -> Table:  # noqa: B008 (frozen)
@@ -88,8 +75,25 @@ def benchmark(options: BenchmarkOptions, callbacks: Callbacks = Callbacks()) -> 
 
 
 def prepare(options: BenchmarkOptions) -> Plan:
-    """Read the data and write the folder of every run; nothing is trained yet."""
-    return benchmarks.prepare(make_config(options))
+    """Read the data, make paths absolute, and write the folder of every run; nothing is trained yet."""
+    if options.like not in ADAPTATIONS:
+        raise UserError(f"'{options.like}' is not a set of recipes.", allowed=", ".join(ADAPTATIONS))
+    settings, sources = parse_settings(options.settings), parse_sources(options.init_from)
+    shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(BenchmarkSettings)}
+    shared["backbones"] = options.backbones or published.study_backbones()
+    shared["adaptations"] = options.adaptations or ADAPTATIONS[options.like]
+    config = BenchmarkConfig(
+        **shared,
+        recipe_of=partial(cell_recipe, options.like, settings, sources),
+        cohort=read_training_cohort(options.data, options.hold_out, options.mpp_um),
+        tests=read_cohorts(options.test or options.data, TEST, options.mpp_um),
+        options={
+            "recipes": options.like,
+            "settings": list(settings),
+            "base_weights": [f"{name}={source}" for name, source in sorted(sources.items())],
+        },
+    )
+    return benchmarks.prepare(config)
 
 
 def run_plan(plan: Plan, callbacks: Callbacks) -> Table:
@@ -105,35 +109,6 @@ def run_plan(plan: Plan, callbacks: Callbacks) -> Table:
             print(f"{run_dir.name}: {len(cohort)} patches of {cohort.name} scored", file=sys.stderr)
 
     return benchmarks.resume(plan, score_tests, callbacks)
-
-
-def make_config(options: BenchmarkOptions) -> BenchmarkConfig:
-    """Return the configuration of a benchmark, with its data read and paths made absolute."""
-    if options.like not in ADAPTATIONS:
-        raise UserError(f"'{options.like}' is not a set of recipes.", allowed=", ".join(ADAPTATIONS))
-    settings = parse_settings(options.settings)
-    sources = parse_sources(options.init_from)
-    cohort = read_training_cohort(options.data, options.hold_out, options.mpp_um)
-    return BenchmarkConfig(
-        out=options.out,
-        backbones=list(options.backbones) or published.study_backbones(),
-        adaptations=list(options.adaptations) or ADAPTATIONS[options.like],
-        recipe_of=Recipes(options.like, settings, sources),
-        cohort=cohort,
-        tests=read_test_cohorts(options.test or options.data, options.mpp_um),
-        data=options.data,
-        hold_out=options.hold_out,
-        options={
-            "recipes": options.like,
-            "settings": list(settings),
-            "base_weights": [f"{name}={source}" for name, source in sorted(sources.items())],
-        },
-        title=options.title,
-        device=options.device,
-        backend=options.backend,
-        workers=options.workers,
-        n_boot=options.n_boot,
-    )
 
 
 def parse_settings(settings: Sequence[str]) -> tuple[str, ...]:

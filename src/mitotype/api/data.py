@@ -13,14 +13,19 @@ from mitotype.datasets.download import fetch as downloads
 from mitotype.datasets.download.fetch import OnProgress
 
 
+def read_cohorts(data: Sequence[str], part: str = "all", mpp_um: float | None = None) -> list[Cohort]:
+    """Return one part of data ("train", "test" or "all")."""
+    return [cohort for source in data for cohort in datasets.read(source, part=part, mpp_um=mpp_um)]
+
+
 def read_cohort(data: Sequence[str], *, part: str = "all", mpp_um: float | None = None) -> Cohort:
     """Return one part of data ("train", "test" or "all") as one cohort."""
-    return join([cohort for source in data for cohort in datasets.read(source, part=part, mpp_um=mpp_um)])
+    return join(read_cohorts(data, part, mpp_um))
 
 
 def audit(data: Sequence[str]) -> list[Finding]:
     """Return duplicates, conflicting labels, cases across parts, published overlaps and the agreement of the experts."""
-    return findings.audit([cohort for source in data for cohort in datasets.read(source, part="all")])
+    return findings.audit(read_cohorts(data))
 
 
 def fetch(dataset: str, folder: Path, *, on_progress: OnProgress | None = None) -> list[Path]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mitotype.api.progress import Progress, no_progress
 from mitotype.deploy import classify as classification
-from mitotype.deploy import hub
-from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.classify import Prediction
 from mitotype.deploy.from_run import bundle_from_run
+from mitotype.deploy.hub import push as push
 from mitotype.deploy.predictor import Predictor, open_predictor
 from mitotype.fit.environment import resolve_device
+
+bundle = bundle_from_run
 
 
 def open_bundle(source: str | Path = "default", *, device: str = "cpu") -> Predictor:
@@ -38,17 +39,3 @@ def classify(
     opened = bundle if isinstance(bundle, Predictor) else open_bundle(bundle, device=device)
     with progress("classify", len(sources)) as advance:
         return classification.classify(opened, sources, explain=explain, on_progress=advance)
-
-
-def bundle(run_dir: Path, out: Path, *, name: str = "mine", notes: str = "", with_base: bool = False) -> Path:
-    """Write the bundle of a finished run into `out`: what `classify` needs, and nothing else.
-
-    `notes` is Markdown for its card. `with_base` includes published weights under adapters, where their license allows it.
-    """
-    return bundle_from_run(run_dir, out, name=name, notes=notes, with_base=with_base)
-
-
-def push(source: str, repository: str, *, private: bool = False, adapters_of_no_derivatives: bool = False) -> str:
-    """Upload a bundle to the Hugging Face Hub, if the licenses of its weights allow it, and return its address."""
-    folder = find_bundle(source)
-    return hub.push(folder, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)

@@ -46,14 +46,13 @@ def embed(
 
     `init_from` is "published", a file or folder of weights, or a run; `pooling` is a variant of the backbone's spec.
     """
-    is_feature = name in features
-    spec = None if is_feature else backbones.get(name).spec
+    spec = None if name in features else backbones.get(name).spec
     if spec and pooling and pooling not in spec.pooling:
         raise UserError(f"{name} has no pooling '{pooling}'.", allowed=", ".join(sorted(spec.pooling)))
     device = resolve_device(device)
     key = EmbeddingKey(
         name=name,
-        base=None if is_feature else weights.find(name, init_from),
+        base=weights.find(name, init_from) if spec else None,
         size_px=spec.size_px if spec else 0,
         frame=frame,
         precision=spec.precision if spec and device.startswith("cuda") else "fp32",
@@ -64,7 +63,7 @@ def embed(
         value_ND = embeddings.embed(key, pack.image_N3HW, advance)
     if spec:
         value_ND = embeddings.select_pooling(value_ND, name, pooling or spec.default_pooling)
-    columns = list(features.get(name).names) if is_feature else [f"e{i}" for i in range(value_ND.shape[1])]
+    columns = [f"e{i}" for i in range(value_ND.shape[1])] if spec else list(features.get(name).names)
     patch_ids = cohort.rows[["patch_id"]].reset_index(drop=True)
     return pd.concat([patch_ids, pd.DataFrame(value_ND, columns=columns)], axis=1)
 

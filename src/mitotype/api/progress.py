@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with a title and the number of items."""
 
 
-@contextmanager
-def no_progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def no_progress(title: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
     """Show nothing."""
-    yield lambda n: None
+    return nullcontext(lambda n: None)

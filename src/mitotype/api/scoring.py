@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from mitotype import datasets
+from mitotype.api.data import read_cohorts
 from mitotype.api.deployment import open_bundle
 from mitotype.api.progress import Progress, no_progress
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import Opening, append_opening, names, now, read_ledger, read_run
+from mitotype.core.run_layout.evaluation import About
 from mitotype.core.schema import OUT_OF_FOLD, TEST, Cohort
 from mitotype.datasets import overlaps
 from mitotype.deploy import predictor
@@ -22,7 +23,7 @@ from mitotype.evaluation import compare as comparison
 from mitotype.evaluation import evaluator
 from mitotype.evaluation.compare import Comparison
 from mitotype.evaluation.report.html import render_report
-from mitotype.evaluation.results import About, Evaluation
+from mitotype.evaluation.results import Evaluation
 from mitotype.scores import table
 from mitotype.scores.decision import Decision
 from mitotype.scores.table import Scores
@@ -47,18 +48,13 @@ def score(
     opened = open_bundle(source, device=device)
     is_run = names.is_run(opened.dir)
     folder = out or (opened.dir if is_run else Path("scores") / opened.dir.name)
-    cohorts = read_test_cohorts(data, mpp_um)
+    cohorts = read_cohorts(data, TEST, mpp_um)
     for cohort in cohorts:
         with progress(f"score {cohort.name}", len(cohort)) as advance:
             score_cohort(opened, cohort, [folder], on_progress=advance)
     if not is_run and not (folder / names.DECISION).is_file():
         records.write(folder / names.DECISION, opened.decision)
     return folder, cohorts
-
-
-def read_test_cohorts(data: Sequence[str], mpp_um: float | None = None) -> list[Cohort]:
-    """Return the test parts of data."""
-    return [cohort for source in data for cohort in datasets.read(source, part=TEST, mpp_um=mpp_um)]
 
 
 def score_cohort(
@@ -101,9 +97,9 @@ def evaluate(
     about = About(
         title=f"{path.name}: {part}",
         command=command,
-        openings=tuple(str(opening) for opening in read_ledger(folder)),
+        openings=[str(opening) for opening in read_ledger(folder)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
-        held_out=tuple(run.data.hold_out) if run else (),
+        held_out=run.data.hold_out if run else [],
     )
     return evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
 
@@ -135,6 +131,6 @@ def read_scores(source: str | Path, data: Sequence[str] = ()) -> tuple[Scores, D
     if path.is_dir():
         decision = path / names.DECISION
         return table.read(path), records.read(decision, Decision, what="decision") if decision.is_file() else None
-    cohorts = read_test_cohorts(data)
+    cohorts = read_cohorts(data, TEST)
     patches = [cohort.rows.assign(digest=list(pack_images(cohort).digests)) for cohort in cohorts]
     return table.read(path, patches=pd.concat(patches, ignore_index=True) if patches else None), None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitotype import datasets
+from mitotype.api.data import read_cohort
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names
-from mitotype.core.schema import Cohort, join
+from mitotype.core.run_layout import OnLog, names
+from mitotype.core.schema import Cohort
 from mitotype.datasets import overlaps, splits
 from mitotype.fit import recipe as recipe_files
 from mitotype.fit import run
-from mitotype.fit.context import OnLog
 from mitotype.fit.recipe import Recipe
+from mitotype.fit.run import resume as resume
 from mitotype.fit.train import distributed
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
@@ -44,7 +44,7 @@ def train(
     hold_out : test sets whose slides and images are removed from the training data, such as "amibr-test"
     out : the folder of the run; by default the first free one in runs/
     mpp_um : µm/px of the images where it is not 0.25
-    on_log : receives a dict for each epoch of each member
+    on_log : receives a LogLine for each epoch of each member
     """
     run_dir = create_run(recipe, data, hold_out=hold_out, out=out, mpp_um=mpp_um, device=device)
     return resume(run_dir, on_log=on_log)
@@ -72,11 +72,6 @@ def create_run(
     return run_dir
 
 
-def resume(run_dir: Path, *, on_log: OnLog = lambda line: None) -> Path:
-    """Complete a run that was stopped, with the same numbers as if it had not been; a finished run is left unchanged."""
-    return run.resume(run_dir, on_log=on_log)
-
-
 def read_training_cohort(data: Sequence[str], hold_out: Sequence[str] = (), mpp_um: float | None = None) -> Cohort:
     """Return the training parts of data as one cohort, each figure once, without what overlaps the held-out test sets.
 
@@ -85,8 +80,7 @@ def read_training_cohort(data: Sequence[str], hold_out: Sequence[str] = (), mpp_
     if not data:
         fix = "mitotype train default --data FOLDER, or download some: mitotype fetch amibr data"
         raise UserError("No training data are given.", fix=fix)
-    cohorts = [cohort for source in data for cohort in datasets.read(source, part="train", mpp_um=mpp_um)]
-    cohort = splits.drop_repeated_figures(join(cohorts))
+    cohort = splits.drop_repeated_figures(read_cohort(data, part="train", mpp_um=mpp_um))
     cohort = overlaps.hold_out(cohort, hold_out) if hold_out else cohort
     return Cohort(cohort.name, cohort.rows, (*cohort.notes, *overlaps.overlap_notes(cohort)))
 

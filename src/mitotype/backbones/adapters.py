@@ -32,9 +32,7 @@ def _last_blocks() -> Any:
 class Adaptation:
     """Base class. `last` > 0 trains only the last `last` blocks."""
 
-    @property
-    def last(self) -> int:
-        return 0
+    last = 0
 
     def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
         """Freeze what is not trained and insert what is new, in a trunk that has its base weights."""

@@ -27,15 +27,21 @@ APACHE: Facts = {"license": "Apache-2.0", "commercial": True, "shareable_derivat
 MIT: Facts = {"license": "MIT", "commercial": True, "shareable_derivatives": True}
 CC_BY_NC: Facts = {"license": "CC-BY-NC-4.0", "commercial": False, "shareable_derivatives": True}
 CC_BY_NC_ND: Facts = {"license": "CC-BY-NC-ND-4.0", "commercial": False, "shareable_derivatives": False}
-RESTRICTED: Facts = {"commercial": False, "shareable_derivatives": False}  # for a license that the entry names
 
 
-def vit(*, patch_px: int, width: int, blocks: int) -> Facts:
-    """Return the facts that follow from the size of a vision transformer."""
+def restricted(license: str) -> Facts:
+    """Return the facts of a license of the publisher's own, which allows neither commercial use nor sharing."""
+    return {"license": license, "commercial": False, "shareable_derivatives": False}
+
+
+def vit(*, patch_px: int, width: int, blocks: int, prefix_tokens: int, pooling: str) -> Facts:
+    """Return the facts of a vision transformer that follow from its size, its tokens and its default pooling."""
     return {
         "patch_px": patch_px,
         "multiple_px": patch_px,
+        "prefix_tokens": prefix_tokens,
         "pooling": {"cls": width, "mean": width, "cls_mean": 2 * width},
+        "default_pooling": pooling,
         "blocks": blocks,
         "lora_targets": VIT_LORA,
         "lora_modules": 4 * blocks,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,9 +47,8 @@ def write_member(member_dir: Path, name: str, frame: str, classifier: Classifier
 
     Only what was trained is written. The base is named by its digest.
     """
-    return write_tensors(
-        member_dir, name, frame, classifier.architecture, dict(adapters.trained_tensors(classifier)), **fields
-    )
+    trained = dict(adapters.trained_tensors(classifier))
+    return write_tensors(member_dir, name, frame, classifier.architecture, trained, **fields)
 
 
 def write_tensors(
@@ -125,7 +122,7 @@ def load_state(classifier: Classifier, raw: bytes, source: str) -> None:
         raise UserError(
             f"'{source}' is not a valid safetensors file: {error}.", fix="restore it from a copy"
         ) from error
-    except (RuntimeError, ValueError, json.JSONDecodeError, struct.error, KeyError) as error:
+    except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(
             f"'{source}' does not fit its net: {str(error).splitlines()[0]}.",
             fix="check which net the weights belong to",

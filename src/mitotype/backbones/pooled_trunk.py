@@ -20,16 +20,9 @@ class PooledTrunk(nn.Module):
         if "img_size" in kwargs:  # nets whose windows are laid out for one input size
             kwargs["img_size"] = size_px
         self.net: Any = timm.create_model(spec.arch, pretrained=False, num_classes=0, **{**kwargs, **model_kwargs})
-        self._grad_checkpointing = False
 
-    @property
-    def grad_checkpointing(self) -> bool:
-        """Whether activations are recomputed in the backward pass instead of stored."""
-        return self._grad_checkpointing
-
-    @grad_checkpointing.setter
-    def grad_checkpointing(self, enable: bool) -> None:
-        self._grad_checkpointing = enable
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Recompute activations in the backward pass instead of storing them."""
         self.net.set_grad_checkpointing(enable)
 
     def forward(self, x_B3SS: Tensor) -> Tensor:

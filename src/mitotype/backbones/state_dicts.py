@@ -27,14 +27,8 @@ from mitotype.core.errors import UserError
 
 State = dict[str, Tensor]
 
-CLASSIFIERS = (
-    "head.weight",
-    "head.bias",
-    "head.fc.",
-    "fc.",
-    "classifier.",
-    "pooler.",
-)  # head.norm of ConvNeXt is the trunk's
+# Prefixes of what is above the trunk; head.norm of ConvNeXt is the trunk's.
+CLASSIFIERS = ("head.weight", "head.bias", "head.fc.", "fc.", "classifier.", "pooler.")
 BUFFERS = (".relative_position_index", ".attn_mask")  # of shifted windows: built for the input size
 PREFIX = re.compile(r"^(vit|dinov2|dinov2_with_registers)\.")
 BLOCK = re.compile(r"^(?:encoder\.)?layers?\.(\d+)\.(.+)\.(weight|bias|lambda1)$")

@@ -22,8 +22,7 @@ LAYERS = {"SwiGLUPacked": SwiGLUPacked, "SiLU": nn.SiLU}  # layers that arch_kwa
 class TransformerTrunk(nn.Module):
     """`x_B3SS` → `tokens_BTD`, block by block, with optional prompts and gradient checkpointing.
 
-    `net` is timm's VisionTransformer or Eva, built for `size_px` with a position embedding of that grid. With
-    `grad_checkpointing` a block's activations are recomputed in the backward pass instead of stored.
+    `net` is timm's VisionTransformer or Eva, built for `size_px` with a position embedding of that grid.
     """
 
     net: Any
@@ -40,7 +39,11 @@ class TransformerTrunk(nn.Module):
             raise ValueError(f"{spec.arch} has {self.net.num_prefix_tokens} prefix tokens, not {spec.prefix_tokens}")
         self.prefix_tokens = spec.prefix_tokens
         self.prompts: Prompts | None = None
-        self.grad_checkpointing = False
+        self._grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool) -> None:
+        """Recompute a block's activations in the backward pass instead of storing them."""
+        self._grad_checkpointing = enable
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -63,7 +66,7 @@ class TransformerTrunk(nn.Module):
         rope = getattr(self.net, "rope", None)
         rotary = None if rope is None else rope.get_embed()
         for index in range(start, stop):
-            if self.grad_checkpointing and self.training and torch.is_grad_enabled():
+            if self._grad_checkpointing and self.training and torch.is_grad_enabled():
                 tokens_BTD = checkpoint(self._block, tokens_BTD, index, rotary, use_reentrant=False)
             else:
                 tokens_BTD = self._block(tokens_BTD, index, rotary)

@@ -17,16 +17,6 @@ from mitotype.backbones.weights_cache import PretrainedWeights, WeightsCache
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names
 
-__all__ = [
-    "PUBLISHED",
-    "PretrainedWeights",
-    "find",
-    "find_by_digest",
-    "find_local",
-    "read_state_dict",
-    "register_local",
-]
-
 PUBLISHED = "published"
 FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")

@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -26,14 +27,10 @@ class GroupedCommands(TyperGroup):
     """Lists the commands in groups."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        for group in COMMANDS:
-            rows = [
-                (name, command.get_short_help_str(limit=60))
-                for name, command in self.commands.items()
-                if getattr(command, "rich_help_panel", None) == group
-            ]
+        for group, functions in COMMANDS.items():
+            names = [function.__name__ for function in functions]
             with formatter.section(group):
-                formatter.write_dl(rows)
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=60)) for name in names])
 
 
 app = typer.Typer(
@@ -45,11 +42,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _group, _functions in COMMANDS.items():
-    for _function, _name in zip(
-        _functions, listing.NOUNS if _group == "List" else [None] * len(_functions), strict=True
-    ):
-        app.command(_name, rich_help_panel=_group)(_function)
+for _function in chain(*COMMANDS.values()):
+    app.command()(_function)
 
 
 @app.callback(invoke_without_command=True)

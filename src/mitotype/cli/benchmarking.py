@@ -8,26 +8,19 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Settings, split_names
+from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Settings, Several, split_names
 
 
 def benchmark(
     out: Annotated[Path, typer.Option("--out", help="folder of the benchmark; one that was stopped is continued")],
     data: Data = [],  # noqa: B006
-    test: Annotated[
-        list[str] | None, typer.Option("--test", help="test data; default: the test parts of --data")
-    ] = None,
+    test: Annotated[Several, typer.Option("--test", help="test data; default: the test parts of --data")] = None,
     hold_out: HoldOut = None,
-    backbones: Annotated[
-        list[str] | None, typer.Option("--backbones", help="nets and features; default: the nets of the study")
-    ] = None,
-    adaptations: Annotated[
-        list[str] | None, typer.Option("--adaptations", help='what is trained: probe "lora(8, 16)" "prompts(8)" full')
-    ] = None,
+    backbones: Annotated[Several, typer.Option(help="nets and features; default: the nets of the study")] = None,
+    adaptations: Annotated[Several, typer.Option(help='what is trained: probe "lora(8, 16)" "prompts(8)" full')] = None,
     settings: Settings = None,
     init_from: Annotated[
-        list[str] | None,
-        typer.Option("--init-from", help="initial weights: published, a run, or BACKBONE=PATH (file or folder)"),
+        Several, typer.Option(help="initial weights: published, a run, or BACKBONE=PATH (file or folder)")
     ] = None,
     like: Annotated[
         str, typer.Option(help="shared: one policy for all; study: the study's own recipe for each")
@@ -65,7 +58,7 @@ def benchmark(
     )  # fmt: skip
     output.notes(dict.fromkeys([*plan.notes(), *(note for test_set in plan.config.tests for note in test_set.notes)]))
     for skip in plan.skipped:
-        output.info(f"left out: {skip.cell}: {skip.reason}")
+        output.info(f"left out: {skip}: {skip.reason}")
     n_tasks = len(plan.tasks())
     output.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {out}")
     try:
@@ -75,6 +68,6 @@ def benchmark(
     except KeyboardInterrupt:
         output.info("Stopped. Finished members are stored; repeat the command to continue.")
         sys.exit(130)
-    output.print_json(table.to_dict()) if as_json else print(render.plain(table))
+    output.print_json(table.to_record()) if as_json else print(render.plain(table))
     output.info(f"open {out / 'table.html'}")
     table.raise_failures()

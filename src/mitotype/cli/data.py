@@ -19,10 +19,9 @@ def audit(
     Example: mitotype audit AMi-Br_Benchmark
     """
     from mitotype.api.data import audit
-    from mitotype.datasets.audit.findings import to_dicts
 
     findings = audit(data)
-    output.print_json(to_dicts(findings)) if as_json else print(*findings, sep="\n")
+    output.print_json(findings) if as_json else print(*findings, sep="\n")
 
 
 def fetch(

@@ -17,7 +17,7 @@ def demo(out: Annotated[Path, typer.Option(help="folder to write")] = Path("demo
 
     Example: mitotype demo
     """
-    from mitotype.core import files
+    from mitotype.core import records
     from mitotype.core.run_layout import names
     from mitotype.core.schema import TEST
     from mitotype.datasets.synthesis.cohort import generate
@@ -38,7 +38,7 @@ def demo(out: Annotated[Path, typer.Option(help="folder to write")] = Path("demo
         paths = cohort.rows["path"][cohort.rows["part"] == TEST].tolist()
         predictions = classify(paths, progress=output.progress)
         deployment.write_predictions(predictions, predictions_csv)
-        files.write_json(predictions_csv.with_suffix(".json"), [prediction.to_dict() for prediction in predictions])
+        records.write(predictions_csv.with_suffix(".json"), predictions)
     else:
         output.info("No bundle ships with this package: nothing is classified.")
     print(f"\nOpen {run_dir / names.REPORT} in a browser, and {predictions_csv} in a spreadsheet.")

@@ -10,7 +10,7 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import Device, Json, Mpp
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,19 +47,18 @@ def write_predictions(predictions: "Sequence[Prediction]", out: Path | None, *, 
     """Print JSON, write a file, or print a csv without both; then print a summary."""
     import pandas as pd
 
-    from mitotype.deploy.ood import OUT_OF_DISTRIBUTION
+    from mitotype.deploy.classify import OUT_OF_DISTRIBUTION
 
-    records = [prediction.to_dict() for prediction in predictions]
     if as_json:
-        output.print_json(records)
-    rows = pd.DataFrame(
-        [{k: "; ".join(v) if isinstance(v, list) else v for k, v in record.items()} for record in records]
-    )
+        output.print_json(predictions)
+    rows = pd.DataFrame(records.to_builtins(predictions))
+    for column in rows.columns.intersection(["flags", "explanation"]):
+        rows[column] = rows[column].str.join("; ")
     if out is not None:
         if out.suffix not in (*files.TABLES, ".json"):
             raise UserError(f"'{out}' is not a supported file type.", allowed=".csv, .json, .parquet")
-        files.write_json(out, records) if out.suffix == ".json" else files.write_table(out, rows)
-        output.info(f"{len(records)} predictions in {out}")
+        records.write(out, predictions) if out.suffix == ".json" else files.write_table(out, rows)
+        output.info(f"{len(predictions)} predictions in {out}")
     elif not as_json:
         files.escape_formulas(rows).to_csv(sys.stdout, index=False)
     n_by_decision = Counter(prediction.decision for prediction in predictions)
@@ -111,5 +110,4 @@ def push(
     from mitotype.api import deployment
 
     output.notice()
-    permission = adapters_of_no_derivatives
-    print(deployment.push(bundle, repository, private=private, adapters_of_no_derivatives=permission))
+    print(deployment.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives))

@@ -30,6 +30,7 @@ def listing_command(plural: str) -> Callable[..., None]:
     ) -> None:
         show(plural, name, as_json=as_json)
 
+    listing.__name__ = plural
     listing.__doc__ = f"List the {plural}, or show one.\n\nExample: mitotype {plural}"
     return listing
 
@@ -53,18 +54,15 @@ def show(plural: str, name: str | None, *, as_json: bool) -> None:
 
 def facts(plural: str) -> dict[str, dict[str, Any]]:
     """Return the facts of every component of a registry, or of every shipped bundle, by name."""
-    return dict(_bundle_facts() if plural == "bundles" else _component_facts(plural))
+    if plural == "bundles":
+        return dict(_bundle_facts())
+    registry = getattr(import_module(f"mitotype.{plural}"), plural)
+    return {name: describe(registry.get(name)) for name in registry.names()}
 
 
 def shown_facts(values: dict[str, Any]) -> dict[str, Any]:
     """Return the facts that are not empty, without the summary."""
     return {key: value for key, value in values.items() if key != "summary" and value not in EMPTY}
-
-
-def _component_facts(plural: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    registry = getattr(import_module(f"mitotype.{plural}"), plural)
-    for name in registry.names():
-        yield name, describe(registry.get(name))
 
 
 def describe(component: Any) -> dict[str, Any]:

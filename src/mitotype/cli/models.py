@@ -1,7 +1,7 @@
 """Commands on pretrained models and the machine: weights, embed, doctor."""
 
-import dataclasses
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,16 @@ from mitotype.cli import output
 from mitotype.cli.options import Data, Device, Json, Mpp
 from mitotype.core import files
 from mitotype.core.errors import ErrorCollector, UserError
+
+
+@dataclass(frozen=True)
+class FetchedWeights:
+    """What `mitotype weights --json` prints about a backbone."""
+
+    backbone: str
+    digest: str
+    source: str
+    license: str
 
 
 def weights(
@@ -35,9 +45,10 @@ def weights(
     errors, rows = ErrorCollector(), []
     for name in backbone:
         with errors.capture():
-            fetched, license_name = fetch_weights(name, source), backbones.get(name).spec.license
-            rows.append({"backbone": name, "digest": fetched.digest, "source": fetched.source, "license": license_name})
-            output.info(f"{name}: {fetched.source}, sha-256 {fetched.digest}, {license_name}")
+            fetched = fetch_weights(name, source)
+            row = FetchedWeights(name, fetched.digest, fetched.source, backbones.get(name).spec.license)
+            rows.append(row)
+            output.info(f"{name}: {row.source}, sha-256 {row.digest}, {row.license}")
     if as_json:
         output.print_json(rows)
     errors.raise_if_any()
@@ -89,7 +100,7 @@ def doctor(
 
     checks = doctor(backbone, weights)
     if as_json:
-        output.print_json([dataclasses.asdict(check) for check in checks])
+        output.print_json(checks)
     else:
         for check in checks:
             fix = f"\n     {check.fix}" if check.fix and not check.ok else ""

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
+Several = list[str] | None  # values of an option that may be repeated
 Data = Annotated[list[str], typer.Option("--data", help="folder or csv of patches, or NAME=PATH; several are joined")]
-On = Annotated[list[str] | None, typer.Option("--on", help="data with the labels of a csv's patch_id")]
+On = Annotated[Several, typer.Option("--on", help="data with the labels of a csv's patch_id")]
 HoldOut = Annotated[
-    list[str] | None,
-    typer.Option("--hold-out", help="test sets whose slides and images are left out: amibr-test,atnorm-md"),
+    Several, typer.Option("--hold-out", help="test sets whose slides and images are left out: amibr-test,atnorm-md")
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="change a field of the recipe: epochs=5")]
+Settings = Annotated[Several, typer.Option("--set", help="change a field of the recipe: epochs=5")]
 Out = Annotated[Path | None, typer.Option("--out", help="folder or file to write")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]

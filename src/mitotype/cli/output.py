@@ -1,16 +1,18 @@
 """What the commands print: the notice, notes, JSON, and progress as bars on a terminal and as lines elsewhere."""
 
-import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mitotype.core import files
+from mitotype.core import records
 from mitotype.core.schema import NOTICE
+
+if TYPE_CHECKING:
+    from mitotype.core.run_layout import LogLine, OnLog
 
 LOG_EVERY_S = 10.0  # between two lines of progress without a terminal
 
@@ -30,7 +32,7 @@ def notes(texts: Iterable[str]) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(files.plain(value), indent=2, ensure_ascii=False))
+    print(records.encode(value).decode(), end="")
 
 
 def command_line() -> str:
@@ -104,20 +106,20 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield display.counter(title, total)
 
 
-def log_training(display: ProgressDisplay) -> Callable[[dict[str, Any]], None]:
+def log_training(display: ProgressDisplay) -> "OnLog":
     """Return a callback that shows the log lines of training: one item for each member, with its epochs."""
 
-    def on_log(line: dict[str, Any]) -> None:
-        name = f"{line['cell']}, {line['member']}" if "cell" in line else line["member"]
-        item = f"member {line['job']} of {line['jobs']} ({name})"
-        if "keeps_gb" in line:
-            size = f"{line['keeps_gb']:.2f} GB of features of the frozen layers, under {line['views']} views"
-            display.print(f"{item}: {'caches' if line['kept'] else 'has no memory to cache'} {size}")
+    def on_log(line: "LogLine") -> None:
+        name = f"{line.cell}, {line.member}" if line.cell else line.member
+        item = f"member {line.job} of {line.jobs} ({name})"
+        if line.cache_gb is not None:
+            size = f"{line.cache_gb:.2f} GB of features of the frozen layers, under {line.views} views"
+            display.print(f"{item}: {'caches' if line.cached else 'has no memory to cache'} {size}")
             return
-        text, loss = f"{item}: epoch {line['epoch']} of {line['epochs']}", line["loss"]
-        if loss is not None and math.isfinite(loss):  # a member that is solved in one step has none
-            text += f", loss {loss:.4f}"
-        display.update(item, line["epoch"], line["epochs"], text=text, is_end=line["epoch"] == line["epochs"])
+        text = f"{item}: epoch {line.epoch} of {line.epochs}"
+        if line.loss is not None and math.isfinite(line.loss):  # a member that is solved in one step has none
+            text += f", loss {line.loss:.4f}"
+        display.update(item, line.epoch or 0, line.epochs, text=text, is_end=line.epoch == line.epochs)
 
     return on_log
 

@@ -27,11 +27,8 @@ def commands_page() -> str:
     parts = ["# Commands", GENERATED]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
         text, _, example = (command.help or "").strip().partition("Example: ")
-        rows = [
-            (f"`{_spelling(param)}`", getattr(param, "help", None) or "")
-            for param in command.params
-            if param.name != "help"
-        ]
+        params = [param for param in command.params if param.name != "help"]
+        rows = [(f"`{_spelling(param)}`", getattr(param, "help", None) or "") for param in params]
         parts += [f"## mitotype {name}", " ".join(text.split()), f"```\n{example.strip()}\n```"]
         parts.append(text_tables.markdown(("argument or option", "meaning"), rows))
     return "\n\n".join(parts) + "\n"

@@ -12,9 +12,7 @@ from mitotype.cli.options import Device, Json, Mpp, NBoot, On
 def score(
     source: Annotated[str, typer.Argument(help="folder of a run or bundle, or a shipped bundle's name")],
     on: Annotated[list[str], typer.Option("--on", help="test data: folder, csv or NAME=PATH")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="folder for the rows; those of a run are added to it")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the rows; those of a run are added to it")] = None,
     mpp: Mpp = None,
     device: Device = "cpu",
 ) -> None:
@@ -55,7 +53,7 @@ def evaluate(
     evaluation = scoring.evaluate(source, on or (), part=part, n_boot=n_boot, command=output.command_line())
     page = out or scoring.report_path(source, part)
     scoring.write_report(evaluation, page)
-    output.print_json(evaluation.to_dict()) if as_json else print(evaluation_text(evaluation))
+    output.print_json(evaluation.to_record()) if as_json else print(evaluation_text(evaluation))
     output.info(f"open {page}")
 
 
@@ -77,4 +75,4 @@ def compare(
 
     output.notice()
     comparison = scoring.compare(a, b, on or (), n_boot=n_boot)
-    output.print_json(comparison.to_dict()) if as_json else print(comparison_text(comparison))
+    output.print_json(comparison) if as_json else print(comparison_text(comparison))

@@ -31,8 +31,7 @@ def train(
 
     output.notice()
     changed = training.load_recipe(from_run or recipe, settings or ())
-    held_out = split_names(hold_out)
-    run_dir = training.create_run(changed, data, hold_out=held_out, out=out, mpp_um=mpp, device=device)
+    run_dir = training.create_run(changed, data, hold_out=split_names(hold_out), out=out, mpp_um=mpp, device=device)
     if distributed.is_main_process():
         output.notes(read_run(run_dir).notes)
     _complete(run_dir)

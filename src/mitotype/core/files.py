@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import hashlib
-import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -88,40 +85,6 @@ def read_bytes(path: Path, *, what: str = "file", max_bytes: int) -> bytes:
         raise UserError(f"The {what} '{path}' has {size} bytes.", allowed=f"at most {max_bytes}")
     with translate_os_errors(path):
         return path.read_bytes()
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON: nan and infinity become null."""
-    write_text(path, json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
-
-
-def plain(value: Any) -> Any:
-    """Return `value` in the types of JSON: dataclasses as objects, numpy scalars as numbers, paths as text, nan and infinity as None."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "item") and not isinstance(value, str | bytes) and getattr(value, "ndim", 0) == 0:
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def read_json(path: Path, *, what: str = "file", max_bytes: int = 64 * 2**20) -> Any:
-    """Return the content of a JSON file. Raises a UserError for one that is absent, huge or damaged."""
-    if not path.is_file():
-        raise UserError(f"There is no {what} at '{path}'.")
-    if path.stat().st_size > max_bytes:
-        raise UserError(f"The {what} '{path}' has {path.stat().st_size} bytes; at most {max_bytes} are read.")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"The {what} '{path}' is not valid JSON: {error}.", fix="restore it from a copy") from error
 
 
 TABLES = (".csv", ".parquet")

@@ -89,6 +89,11 @@ def write(path: Path, record: Any) -> None:
     files.write_bytes(path, encode(record))
 
 
+def append(path: Path, record: Any) -> None:
+    """Add a record as one line to a file of JSON lines."""
+    files.append_line(path, msgspec.json.encode(record, enc_hook=_to_builtin))
+
+
 def renamed(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Return `value` with the keys in `names` replaced; a new key that is present wins."""
     return {

@@ -10,8 +10,9 @@ import pandas as pd
 
 from mitotype.core import files
 from mitotype.core.errors import ErrorCollector, UserError
-from mitotype.core.schema import CLASS_NAMES, MPP_UM, Cohort
+from mitotype.core.schema import ATYPICAL, CLASS_NAMES, MPP_UM, NORMAL, Cohort
 from mitotype.datasets import layout
+from mitotype.datasets.dataset import datasets
 from mitotype.datasets.fingerprints import DIGEST_CHARS
 
 TEXT = ("case_id", "domain", "scanner", "tumour", "species", "expert_votes")
@@ -39,45 +40,50 @@ def find_root(path: Path, title: str, table: pd.DataFrame | None) -> Path | None
 def assemble(
     dataset: str,
     table: pd.DataFrame,
-    images: Mapping[str, tuple[Path, float]] | None,
+    images: Mapping[str, tuple[Path, float]],
     *,
     source: Path,
+    part: str = "all",
     mpp_um: float | None = None,
     notes: tuple[str, ...] = (),
 ) -> Cohort:
     """Return the Cohort of `table` (indexed by file stem) and `images` ({stem: (path, label of its folder)}).
 
-    Rows without an image are dropped and noted (a partial copy). With `images` None all rows are returned without paths.
+    Rows without an image are dropped and noted (a partial copy); counts other than the published ones of `part` are noted.
     Raises a UserError for an image without a row and for one in the folder of the other class.
     """
+    name = dataset if part == "all" else f"{dataset}-{part}"
     rows = table.copy()
     for column in TEXT:
         rows[column] = rows[column].astype(str) if column in rows else ""
     for column in NUMBERS:
         rows[column] = rows[column].astype(float) if column in rows else float("nan")
-    if images is None:
-        rows["path"] = ""
-    else:
-        _check_images(dataset, rows, images, source)
-        absent = [stem for stem in rows.index if stem not in images]
-        if len(absent) == len(rows):
-            raise UserError(
-                f"None of the {len(rows)} images of {dataset} is in '{source}'.",
-                fix=f"give the folder of the images, or fetch them: mitotype fetch {dataset} DIR",
-            )
-        if absent:
-            notes += (
-                f"{dataset}: a partial copy: {len(rows) - len(absent)} of {len(rows)} patches are in '{source}'; "
-                f"without an image: {', '.join(absent[:3])}{' …' if len(absent) > 3 else ''}",
-            )
-        rows = rows[[stem in images for stem in rows.index]]
-        rows["path"] = [str(images[stem][0]) for stem in rows.index]
+    _check_images(dataset, rows, images, source)
+    absent = [stem for stem in rows.index if stem not in images]
+    if len(absent) == len(rows):
+        raise UserError(
+            f"None of the {len(rows)} images of {dataset} is in '{source}'.",
+            fix=f"give the folder of the images, or fetch them: mitotype fetch {dataset} DIR",
+        )
+    if absent:
+        notes += (
+            f"{dataset}: a partial copy: {len(rows) - len(absent)} of {len(rows)} patches are in '{source}'; "
+            f"without an image: {', '.join(absent[:3])}{' …' if len(absent) > 3 else ''}",
+        )
+    rows = rows.drop(index=absent)
+    rows["path"] = [str(images[stem][0]) for stem in rows.index]
     rows["mpp_um"] = MPP_UM if mpp_um is None else mpp_um
     if mpp_um is not None and mpp_um != MPP_UM:
         notes += (f"{dataset}: read at {mpp_um:g} µm/px as stated; it is published at {MPP_UM}",)
     rows["dataset"] = dataset
     rows.insert(0, "patch_id", [f"{dataset}/{stem}" for stem in rows.index])
-    return Cohort(dataset, rows.reset_index(drop=True), notes)
+    normal, atypical = (int((rows["label"] == label).sum()) for label in (NORMAL, ATYPICAL))
+    published = datasets.get(dataset).counts[part]
+    if (normal, atypical) != published and not absent:
+        notes += (
+            f"{name}: {normal} normal and {atypical} atypical patches; published are {published[0]} and {published[1]}",
+        )
+    return Cohort(name, rows.reset_index(drop=True), notes)
 
 
 def _check_images(dataset: str, rows: pd.DataFrame, images: Mapping[str, tuple[Path, float]], source: Path) -> None:
@@ -95,11 +101,28 @@ def _check_images(dataset: str, rows: pd.DataFrame, images: Mapping[str, tuple[P
     errors.raise_if_any()
 
 
-def note_counts(cohort: Cohort, expected: tuple[int, int]) -> Cohort:
-    """Return the cohort, with a note if its counts of (normal, atypical) differ from the published ones."""
-    label = cohort.rows["label"]
-    counts = (int((label == 0).sum()), int((label == 1).sum()))
-    if counts == expected or any("partial copy" in note for note in cohort.notes):
-        return cohort
-    note = f"{cohort.name}: {counts[0]} normal and {counts[1]} atypical patches; published are {expected[0]} and {expected[1]}"
-    return Cohort(cohort.name, cohort.rows, (*cohort.notes, note))
+def add_votes(
+    rows: pd.DataFrame, cells: pd.DataFrame, csv: Path, spellings: tuple[str, str], errors: ErrorCollector
+) -> pd.DataFrame:
+    """Return `rows` with the label and votes in `cells`: one column per expert, then the majority, indexed by file stem.
+
+    Cells are spelled as in `spellings`: (normal, atypical). Raises `errors` with those added for other cells, and for a
+    majority that is not that of the votes.
+    """
+    normal, atypical = spellings
+    cells = cells.apply(lambda column: column.str.casefold().map({normal.casefold(): "N", atypical.casefold(): "A"}))
+    votes, majority = cells.iloc[:, :-1], cells.iloc[:, -1]
+    count = (votes == "A").sum(axis=1).astype(float)
+    invalid = cells.isna().any(axis=1)
+    for stem in cells.index[invalid]:
+        errors.add(UserError(f"'{csv}' has a vote for '{stem}' other than {normal} or {atypical}.", fix="fix that row"))
+    for stem in cells.index[~invalid & ((count > votes.shape[1] / 2) != (majority == "A"))]:
+        errors.add(UserError(f"In '{csv}' the majority of '{stem}' is not that of its votes.", fix="fix that row"))
+    errors.raise_if_any()
+    label = majority.map({"N": NORMAL, "A": ATYPICAL}).astype(float)
+    return rows.assign(
+        label=label.reindex(rows.index).fillna(rows["label"]),
+        votes_for=count.reindex(rows.index),
+        votes=pd.Series(float(votes.shape[1]), index=cells.index).reindex(rows.index),
+        expert_votes=votes.sum(axis=1).reindex(rows.index).fillna(""),
+    )

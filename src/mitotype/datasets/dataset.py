@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mitotype.core.registry import Registry
-from mitotype.core.schema import Cohort
+from mitotype.core.schema import MPP_UM, Cohort
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,13 @@ class Dataset:
     """
 
     title: str
-    url: str
+    url: str = ""
     license: str
-    citation: str
-    mpp_um: float | None
-    counts: Mapping[str, tuple[int, int]]
-    known_overlaps: tuple[str, ...]
-    sources: tuple[Source, ...]
+    citation: str = ""
+    mpp_um: float | None = MPP_UM
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    known_overlaps: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
     detect: Callable[[Path], bool]
     read: Callable[[Path, str, float | None], Cohort]
     test_only: bool = False

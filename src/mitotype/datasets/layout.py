@@ -124,10 +124,8 @@ def csv_header(path: Path) -> tuple[str, ...]:
 
 def find_csv(path: Path, columns: Sequence[str]) -> Path | None:
     """Return the first csv directly in the folder `path`, or `path` itself, whose header has all `columns`."""
-    candidates = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
-    candidates = [
-        file for file in candidates if file.suffix.lower() == ".csv" and (file == path or not is_hidden(file.name))
-    ]
+    visible = (file for file in sorted(path.iterdir()) if not is_hidden(file.name)) if path.is_dir() else [path]
+    candidates = (file for file in visible if file.suffix.lower() == ".csv")
     return next((file for file in candidates if set(columns) <= set(csv_header(file))), None)
 
 

@@ -1,8 +1,6 @@
-"""Splits: patch → fold, grouped by case, stratified by label, stored as csv and checked when read."""
+"""Splits: patch → fold, grouped by case and stratified by label."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +10,7 @@ from mitotype.core import files
 from mitotype.core.case_folds import stratified_case_folds
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
 from mitotype.core.schema import ATYPICAL, CLASS_NAMES, NORMAL, Cohort
-from mitotype.datasets import fingerprints, layout
+from mitotype.datasets import fingerprints
 
 PUBLISHED = {"study": "fold_study", "fixed": "fold_fixed"}  # the study's folds by scikit-learn ≤ 1.7, and by ≥ 1.8
 
@@ -86,44 +84,6 @@ def check_folds(cohort: Cohort, folds: pd.Series) -> pd.Series:
                 message = f"Fold {number} has no {CLASS_NAMES[value]} patch ({len(label)} patches)."
                 errors.add(UserError(message, fix="use fewer folds, or more cases"))
     errors.raise_if_any()
-    return folds
-
-
-def write_split(path: Path, cohort: Cohort, folds: pd.Series) -> str:
-    """Write patch_id, case_id, fold as csv and return the digest of the split."""
-    rows = cohort.rows[["patch_id", "case_id"]].copy()
-    rows["fold"] = check_folds(cohort, folds).loc[rows["patch_id"]].to_numpy()
-    files.write_table(path, rows)
-    return digest(folds)
-
-
-def read_split(path: Path, cohort: Cohort, *, expected: str | None = None) -> pd.Series:
-    """Return the folds in a csv (columns patch_id, fold) for the patches of `cohort`, in its order.
-
-    Raises a UserError for a missing column; a patch that is absent, repeated or unknown; a fold that is not an integer from
-    1; a case in two folds (M001); a fold of one class; a digest other than `expected`.
-    """
-    rows = layout.read_csv(path, ("patch_id", "fold"), what="split")
-    ids = rows["patch_id"].str.removeprefix("'")  # a name that starts like a formula is written with an apostrophe
-    if ids.duplicated().any():
-        raise UserError(f"The split '{path}' has two rows for '{ids[ids.duplicated()].iloc[0]}'.", fix="remove one")
-    invalid = rows["fold"][~rows["fold"].str.fullmatch(r"0*[1-9]\d{0,5}")]
-    if len(invalid):
-        line = int(invalid.index[0]) + 2
-        raise UserError(f"The split '{path}' has the fold '{invalid.iloc[0][:20]}' (line {line}).", allowed="1, 2, 3 …")
-    folds = pd.Series(rows["fold"].astype(int).to_numpy(), index=list(ids), name="fold")
-    required = cohort.rows["patch_id"]
-    absent, unknown = required[~required.isin(folds.index)], ids[~ids.isin(set(required))]
-    if len(absent) or len(unknown):
-        patches = absent if len(absent) else unknown
-        problem = "has no fold for" if len(absent) else f"has patches that '{cohort.name}' does not have:"
-        raise UserError(
-            f"The split '{path}' {problem} '{patches.iloc[0]}' ({len(patches)} such patches).",
-            fix="read the data that it was made from, or make a new split",
-        )
-    folds = check_folds(cohort, folds.loc[required])
-    if expected is not None and digest(folds) != expected:
-        raise UserError(f"The split '{path}' is not the one of the run.", fix="restore it, or start a new run")
     return folds
 
 

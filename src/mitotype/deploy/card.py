@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mitotype.core import number_format, records, text_tables
-from mitotype.core.run_layout import (
-    BundleRecord,
-    DecisionRecord,
-    EntryRecord,
-    EvaluationRecord,
-    IntervalRecord,
-    OodRecord,
-    RunRecord,
-    VariantRecord,
-)
+from mitotype.core.metric_titles import TABLE_METRICS, TITLES
+from mitotype.core.run_layout import BundleRecord, DecisionRecord, EvaluationRecord, OodRecord, RunRecord, Variant
+from mitotype.core.run_layout.evaluation import Group
 from mitotype.core.schema import NOTICE_LONG
 
-METRICS = {
-    "balanced_accuracy": "balanced accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC",
-    "auprc": "AUPRC", "brier": "Brier score", "ece": "ECE",
-}  # fmt: skip
-DOMAIN_METRICS = dict(list(METRICS.items())[:4])
+DOMAIN_METRICS = TABLE_METRICS[:4]
 # What is compared with published single models, and what a bundle gives as it is: the first variant that an entry has.
 SINGLE_MODEL = ("single_all_files", "single", "half", "decided")
 AS_SHIPPED = ("all_files", "decided")
@@ -79,41 +68,44 @@ def _headlines(test: EvaluationRecord | None) -> Iterator[str]:
     yield f"As shipped, balanced accuracy: {', '.join(shipped)}."
 
 
-def _value(variant: VariantRecord | None, metric: str) -> str:
+def _value(variant: Variant | None, metric: str) -> str:
     value = variant.metrics[metric].value if variant else None
     return "undefined" if value is None else f"{value:.4f}"
 
 
-def _interval(interval: IntervalRecord | None) -> str:
-    if interval is None:
-        return ""
-    if interval.value is None:
-        return f"undefined ({interval.reason})"
-    return number_format.interval(interval.value, interval.low, interval.high)
-
-
 def _metrics_table(evaluation: EvaluationRecord) -> str:
     rows = [
-        (f"{entry.name}, {variant.title}", f"{variant.patches} ({variant.atypical})", variant.cases,
-         *(_interval(variant.metrics.get(metric)) for metric in METRICS))
-        for entry, variant in _variants(evaluation.entries)
-    ]  # fmt: skip
-    return text_tables.markdown(("set", "patches (atypical)", "cases", *METRICS.values()), rows)
-
-
-def _variants(entries: Iterable[EntryRecord]) -> Iterator[tuple[EntryRecord, VariantRecord]]:
-    for entry in entries:
-        for variant in entry.variants:
-            yield entry, variant
+        (f"{entry.name}, {variant.title}", *_metrics(variant, TABLE_METRICS))
+        for entry in evaluation.entries
+        for variant in entry.variants
+    ]
+    return _table(("set",), TABLE_METRICS, rows)
 
 
 def _domain_table(evaluation: EvaluationRecord) -> str:
     rows = [
-        (entry.dataset, group.name, f"{group.patches} ({group.atypical})", group.cases,
-         *(_interval(group.metrics.get(metric)) for metric in DOMAIN_METRICS))
-        for entry in evaluation.entries for group in entry.domains
-    ]  # fmt: skip
-    return text_tables.markdown(("set", "domain", "patches (atypical)", "cases", *DOMAIN_METRICS.values()), rows)
+        (entry.dataset, group.name, *_metrics(group, DOMAIN_METRICS))
+        for entry in evaluation.entries
+        for group in entry.domains
+    ]
+    return _table(("set", "domain"), DOMAIN_METRICS, rows)
+
+
+def _table(names: Sequence[str], metrics: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    titles = (TITLES[metric] for metric in metrics)
+    return text_tables.markdown((*names, "patches (atypical)", "cases", *titles), rows)
+
+
+def _metrics(group: Variant | Group, metrics: Sequence[str]) -> Iterator[object]:
+    """Yield the numbers of patches and cases, and each metric with its bounds."""
+    yield from (f"{group.patches} ({group.atypical})", group.cases)
+    for interval in map(group.metrics.get, metrics):
+        if interval is None:
+            yield ""
+        elif interval.value is None:
+            yield f"undefined ({interval.reason})"
+        else:
+            yield number_format.interval(interval.value, interval.low, interval.high)
 
 
 def _decision(decision: DecisionRecord) -> str:

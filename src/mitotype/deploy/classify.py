@@ -7,21 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from msgspec import Struct
 
 from mitotype.core import files, images
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import MPP_UM, PATCH_COLUMNS
-from mitotype.deploy.ood import OUT_OF_DISTRIBUTION
 from mitotype.deploy.predictor import Predictor
 from mitotype.scores.decision import UNCERTAIN
 from mitotype.scores.table import Scores
 
+OUT_OF_DISTRIBUTION = "out of distribution"  # the flag of an image with a mean score above 0
 CHUNK = 512  # images in memory at once
 Page = tuple[str, int, np.ndarray]  # path, page, centred `image_3HW`
 
@@ -33,9 +33,8 @@ class Source(NamedTuple):
     mpp_um: float
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The prediction for one image.
+class Prediction(Struct, frozen=True, omit_defaults=True, rename={"label_name": "class", "member_sd": "spread"}):
+    """The prediction for one image; `mitotype classify --json` prints a list of them.
 
     probability   of atypical, calibrated        label_name    atypical or normal, by the threshold
     decision      the class, or "uncertain"      member_sd     SD of the members' probabilities, nan for one member
@@ -49,16 +48,8 @@ class Prediction:
     decision: str
     label_name: str
     member_sd: float
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...]
     explanation: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the object that `mitotype classify --json` prints."""
-        value = {
-            "path": self.path, "page": self.page, "probability": self.probability, "decision": self.decision,
-            "class": self.label_name, "spread": self.member_sd, "flags": list(self.flags),
-        }  # fmt: skip
-        return value | ({"explanation": list(self.explanation)} if self.explanation else {})
 
 
 def list_images(sources: Iterable[str], mpp_um: float | None = None) -> list[Source]:
@@ -71,9 +62,8 @@ def list_images(sources: Iterable[str], mpp_um: float | None = None) -> list[Sou
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            paths = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES and not _is_hidden(p, path)
-            )
+            paths = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in images.SUFFIXES]
+            paths = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(path).parts)]
             if not paths:
                 raise UserError(f"The folder '{path}' contains no images.", allowed=", ".join(images.SUFFIXES))
             result += [Source(p, scale) for p in paths]
@@ -96,10 +86,6 @@ def _read_list(path: Path, scale: float) -> Iterator[Source]:
         yield Source(path.parent / name, images.check_mpp(float(mpp_um), f"'{name}' in '{path}'"))
 
 
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
 def classify(
     predictor: Predictor,
     sources: Sequence[Source],
@@ -119,13 +105,7 @@ def classify(
     errors = ErrorCollector()
     for chunk in _read_ahead(sources, predictor.needs_px, errors):
         if chunk and not errors.errors:
-            chunk_predictions = _predict(predictor, chunk)
-            if explain:
-                chunk_predictions = [
-                    replace(prediction, explanation=predictor.explain(image))
-                    for prediction, (*_, image) in zip(chunk_predictions, chunk, strict=True)
-                ]
-            predictions += chunk_predictions
+            predictions += _predict(predictor, chunk, explain)
         on_progress(len(chunk))
     errors.raise_if_any()
     return predictions
@@ -157,20 +137,20 @@ def _crop(image_HW3: np.ndarray, px: int, path: Path) -> np.ndarray:
     return images.center_crop(image_HW3, px).transpose(2, 0, 1)
 
 
-def _predict(predictor: Predictor, chunk: list[Page]) -> list[Prediction]:
+def _predict(predictor: Predictor, chunk: list[Page], explain: bool) -> Iterator[Prediction]:
     ids = [str(i) for i in range(len(chunk))]
     rows, ood_N = predictor.predict(ids, np.stack([image for *_, image in chunk]))
     patches = pd.DataFrame({"patch_id": ids, "dataset": "images"}).reindex(columns=list(PATCH_COLUMNS))
     combined = predictor.combiner.apply(Scores(patches, rows))
     decided = predictor.decision.apply(combined, guard=False).set_index("patch_id").loc[ids]
     sd_N = _member_sd(predictor, rows, ids)
-    predictions = []
-    for i, (path, page, _) in enumerate(chunk):
-        decision, probability = str(decided["decision"].iloc[i]), float(decided["probability"].iloc[i])
-        flags = [UNCERTAIN] * (decision == UNCERTAIN) + [OUT_OF_DISTRIBUTION] * bool(ood_N[i] > 0)
-        label_name = str(decided["class"].iloc[i])
-        predictions.append(Prediction(path, page, probability, decision, label_name, float(sd_N[i]), tuple(flags)))
-    return predictions
+    columns = [decided[name].tolist() for name in ("probability", "decision", "class")]
+    for (path, page, image), probability, decision, label_name, sd, ood in zip(
+        chunk, *columns, sd_N, ood_N, strict=True
+    ):
+        flags = (UNCERTAIN,) * (decision == UNCERTAIN) + (OUT_OF_DISTRIBUTION,) * bool(ood > 0)
+        explanation = predictor.explain(image) if explain else ()
+        yield Prediction(path, page, probability, decision, label_name, float(sd), flags, explanation)
 
 
 def _member_sd(predictor: Predictor, rows: pd.DataFrame, ids: list[str]) -> np.ndarray:

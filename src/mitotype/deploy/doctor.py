@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -35,15 +35,15 @@ class Check:
 def check_machine() -> list[Check]:
     """Return every check of the machine, in the order in which to fix things."""
     libraries = [_check_library(name) for name in LIBRARIES]
-    return [_check_python(), *libraries, _check_torchvision(), _gpu(), _cpu(), _check_disk(), *_check_bundles()]
+    return [_check_python(), *libraries, _check_torchvision(), *_check_processors(), _check_disk(), *_check_bundles()]
 
 
-def run_check(name: str, function: Callable[[], str], fix: str) -> Check:
-    """Return a required check from a function that returns its result; an exception is a failure."""
+def run_check(name: str, function: Callable[[], str], fix: str, *, required: bool = True) -> Check:
+    """Return a check from a function that returns its result; an exception is a failure."""
     try:
-        return Check(name, True, function(), required=True)
+        return Check(name, True, function(), required=required)
     except Exception as error:
-        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], fix, required=True)
+        return Check(name, False, f"{type(error).__name__}: {error}".splitlines()[0], fix, required=required)
 
 
 def _check_python() -> Check:
@@ -68,21 +68,17 @@ def _check_torchvision() -> Check:
     return run_check("torch and torchvision match", load_operators, fix)
 
 
-def _gpu() -> Check:
+def _check_processors() -> Iterator[Check]:
     import torch
 
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        memory_gb = torch.cuda.get_device_properties(0).total_memory / 2**30
+        yield Check("GPU", True, f"{torch.cuda.get_device_name(0)}, {memory_gb:.0f} GB")
+    else:
         fix = "classification needs none; training on a CPU is slower"
-        return Check("GPU", False, "none is visible to torch", fix)
-    memory_gb = torch.cuda.get_device_properties(0).total_memory / 2**30
-    return Check("GPU", True, f"{torch.cuda.get_device_name(0)}, {memory_gb:.0f} GB")
-
-
-def _cpu() -> Check:
-    import torch
-
+        yield Check("GPU", False, "none is visible to torch", fix)
     threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
-    return Check("CPU", True, f"{os.cpu_count()} cores, torch uses {threads} threads, {capability}")
+    yield Check("CPU", True, f"{os.cpu_count()} cores, torch uses {threads} threads, {capability}")
 
 
 def _check_disk() -> Check:
@@ -92,16 +88,12 @@ def _check_disk() -> Check:
     return Check("disk of the cache", free_gb >= MIN_FREE_GB, f"{free_gb:.1f} GB free at {cache_dir()}", fix)
 
 
-def _check_bundles() -> list[Check]:
-    bundles = bundle.shipped()
-    if not bundles:
+def _check_bundles() -> Iterator[Check]:
+    def read(folder: Path) -> str:
+        return f"{len(read_bundle(folder).members)} members, every digest matches"
+
+    for name, folder in bundle.shipped().items():
+        yield run_check(f"shipped bundle '{name}'", partial(read, folder), "install mitotype again")
+    if not bundle.shipped():
         fix = "install a release, or train one: mitotype train default"
-        return [Check("shipped bundle", False, "none in this package", fix)]
-    fix = "install mitotype again"
-    return [
-        run_check(f"shipped bundle '{name}'", partial(_read_bundle, folder), fix) for name, folder in bundles.items()
-    ]
-
-
-def _read_bundle(folder: Path) -> str:
-    return f"{len(read_bundle(folder).members)} members, every digest matches"
+        yield Check("shipped bundle", False, "none in this package", fix)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from mitotype.backbones import backbones, weights
-from mitotype.core import records
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
     BundleRecord,
@@ -16,8 +17,8 @@ from mitotype.core.run_layout import (
     DecisionRecord,
     EvaluationRecord,
     MemberRecord,
-    OodRecord,
     RunRecord,
+    bundle_digest,
     names,
     read_finished_run,
     read_ledger,
@@ -26,49 +27,67 @@ from mitotype.core.run_layout import (
 )
 from mitotype.core.run_layout.bundle import LicenseRecord
 from mitotype.core.run_layout.run import RecipeFields
-from mitotype.deploy.bundle import write_bundle
 from mitotype.deploy.card import render_card
 from mitotype.deploy.licenses import license_terms
-from mitotype.deploy.predictor import deployed_members
 
 PATH_FIELDS = ("init_from", "teacher")  # fields of a recipe that may be paths
+MEMBER_FILES = (names.MEMBER, names.WEIGHTS, names.HEAD)
 
 
-def bundle_from_run(run_dir: Path, out: Path, *, name: str, notes: str = "", with_base: bool = False) -> Path:
+def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str = "", with_base: bool = False) -> Path:
     """Write the bundle of a finished run into `out`; its card includes the run's evaluations and ledger, if there are any.
 
     `notes` is Markdown for the card: how choices were made. A base that is not published is included; published weights
     only `with_base`, and only if their license allows sharing what is made of them.
     """
-    run = read_finished_run(run_dir)
-    member_dirs = {member: names.member_dir(run_dir, member) for member in deployed_members(run_dir, run)}
-    members = {member: read_member(path) for member, path in member_dirs.items()}
+    record = describe_run(run_dir)
+    members = {member: read_member(names.member_dir(run_dir, member)) for member in record.members}
     terms = license_terms(members.values())
-    record = BundleRecord(
+    record = replace(
+        record,
         name=name,
-        members=sorted(members),
-        combiner=CombinerRecord(),
-        tta=run.recipe_text("tta"),
-        decision=records.read(run_dir / names.DECISION, DecisionRecord, what="decision"),
-        ood=_ood_of(run_dir, members),
-        run=_without_paths(run),
+        run=record.run and _without_paths(record.run),
         test=_evaluation(run_dir / names.EVALUATION),
         out_of_fold=_evaluation(run_dir / names.EVALUATION_OUT_OF_FOLD),
         openings=read_ledger(run_dir),
         member_digests={member: value.digest for member, value in members.items()},
         licenses=LicenseRecord(lines=terms.lines(), commercial=terms.commercial, shareable=terms.shareable),
-        files={},
     )
     bases = _bases(members.values(), with_base)
-    return write_bundle(out, record, member_dirs=member_dirs, bases=bases, card=render_card(record, notes))
+    if names.is_bundle(out):
+        raise UserError(f"'{out}' already contains a bundle.", fix="choose another folder with --out")
+    paths = (f"{names.MEMBERS}/{member}/{file}" for member in members for file in MEMBER_FILES)
+    sources = {path: run_dir / path for path in paths if (run_dir / path).is_file()}
+    sources |= {f"{names.BASES}/{digest}.safetensors": source for digest, source in bases.items()}
+    for path, source in sources.items():
+        with files.atomic(out / path) as part:
+            shutil.copyfile(source, part)
+    files.write_text(out / names.CARD, render_card(record, notes))
+    record = replace(record, files={path: files.sha256(out / path) for path in sorted([names.CARD, *sources])})
+    records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # comes last: it makes it a bundle
+    return out
 
 
-def _ood_of(run_dir: Path, members: Iterable[str]) -> OodRecord | None:
-    """Return the out-of-distribution detectors of some members."""
-    record = read_ood(run_dir)
-    if record is None:
-        return None
-    return replace(record, detectors={name: record.detectors[name] for name in members if name in record.detectors})
+def describe_run(run_dir: Path) -> BundleRecord:
+    """Return what a finished run deploys as the record of a bundle, without files and without what is on the card."""
+    run, decision, ood = read_finished_run(run_dir), run_dir / names.DECISION, read_ood(run_dir)
+    if not decision.is_file():
+        what = f"The run '{run_dir}' has no out-of-fold scores, so no decision was fitted."
+        raise UserError(what, fix="use it as init_from of another run")
+    has_final_models = bool(run.recipe["n_final_models"])  # trained on every patch; else the fold members are deployed
+    members = [path.name for path in names.member_dirs(run_dir) if path.name.startswith("all-") == has_final_models]
+    if ood:
+        ood = replace(ood, detectors={name: ood.detectors[name] for name in members if name in ood.detectors})
+    return BundleRecord(
+        name=run_dir.name,
+        members=members,
+        combiner=CombinerRecord(),
+        tta=run.recipe_text("tta"),
+        decision=records.read(decision, DecisionRecord, what="decision"),
+        ood=ood,
+        run=run,
+        files={},
+    )
 
 
 def _without_paths(run: RunRecord) -> RunRecord:

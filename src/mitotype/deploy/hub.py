@@ -8,15 +8,20 @@ from pathlib import Path
 from mitotype.backbones.model_spec import backbones
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
+from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.licenses import LicenseTerms, license_terms
 
 
-def push(folder: Path, repository: str, *, private: bool, adapters_of_no_derivatives: bool = False) -> str:
-    """Upload a bundle to `repository` (OWNER/NAME) and return its address. The token is that of the hub's own login.
+def push(
+    source: str | Path, repository: str, *, private: bool = False, adapters_of_no_derivatives: bool = False
+) -> str:
+    """Upload a bundle, given its folder or the name of a shipped one, to `repository` (OWNER/NAME) and return its address.
 
     Weights whose license forbids derivatives are never uploaded. Adapters and heads trained on them are uploaded only with
-    `adapters_of_no_derivatives`, into a private repository. Raises a UserError otherwise, and if the hub refuses.
+    `adapters_of_no_derivatives`, into a private repository. Raises a UserError otherwise, and if the hub refuses. The token is
+    that of the hub's own login.
     """
+    folder = find_bundle(str(source))
     record = read_bundle(folder)
     terms = license_terms(read_member(names.member_dir(folder, name)) for name in record.members)
     bases = ", ".join(terms.backbones)

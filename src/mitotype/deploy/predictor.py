@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -20,18 +19,10 @@ from mitotype.backbones.shared_base import SharedBaseEnsemble
 from mitotype.core import records
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import (
-    CombinerRecord,
-    RunRecord,
-    names,
-    read_bundle,
-    read_finished_run,
-    read_member,
-    read_ood,
-)
+from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
 from mitotype.core.schema import TEST, Cohort
 from mitotype.deploy.bundle import find_bundle
-from mitotype.deploy.ood import OutlierDetector
+from mitotype.deploy.from_run import describe_run
 from mitotype.features import explain as explanations
 from mitotype.features import features
 from mitotype.features import member_files as feature_members
@@ -49,14 +40,13 @@ class Predictor:
     """An opened classifier: ensembles of nets, one for each base, and members that are features."""
 
     dir: Path
+    record: BundleRecord  # of a run: as if it were a bundle
     ensembles: tuple[SharedBaseEnsemble, ...]
     feature_members: tuple[FeatureMember, ...]
-    tta: str
     combiner: Combiner
     decision: Decision
-    outlier_detector: OutlierDetector | None
     device: str
-    precision: str = "auto"  # of the recipe
+    precision: str = "auto"
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -85,11 +75,12 @@ class Predictor:
                 dtype=amp_dtype(self.device, self.precision),
                 on_progress=on_progress if is_last else lambda n: None,
             )
-            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), tta_views(self.tta), config)
+            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), tta_views(self.record.tta), config)
             for name, output in zip(ensemble.names, outputs, strict=True):
                 rows.append(table.member_rows(patch_ids, output.logit, part=TEST, fold=0, member=name))
-                if self.outlier_detector is not None:
-                    ood_scores.append(self.outlier_detector.score(name, output.embedding_ND))
+                if self.record.ood:
+                    score_N = self.record.ood.detectors[name].score(output.embedding_ND)
+                    ood_scores.append(score_N - self.record.ood.threshold)
         for feature, members in groupby(self.feature_members, key=lambda member: member.feature):
             value_ND = features.get(feature).compute(image_N3HW).value_BD
             for member in members:
@@ -101,9 +92,7 @@ class Predictor:
         return pd.concat(rows, ignore_index=True), ood_N
 
     def explain(self, image_3HW: np.ndarray) -> tuple[str, ...]:
-        """Return the explanation of one image by the first member that is a feature; empty where none is."""
-        if not self.feature_members:
-            return ()
+        """Return the explanation of one image by the first member that is a feature."""
         member = self.feature_members[0]
         feature = features.get(member.feature)
         value_D = feature.compute(image_3HW[None]).value_BD[0]
@@ -114,38 +103,19 @@ class Predictor:
 def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
     """Open a bundle (by name or folder) or a finished run."""
     folder = find_bundle(source)
-    run: RunRecord | None
-    if names.is_bundle(folder):
-        record = read_bundle(folder)
-        run, members, tta = record.run, record.members, record.tta
-        combiner, decision, ood = record.combiner, Decision.from_record(record.decision), record.ood
-    else:
-        run = read_finished_run(folder)
-        members, tta, combiner = deployed_members(folder, run), run.recipe_text("tta"), CombinerRecord()
-        if not (folder / names.DECISION).is_file():
-            what = f"The run '{folder}' has no out-of-fold scores, so no decision was fitted."
-            raise UserError(what, fix="use it as init_from of another run")
-        decision, ood = records.read(folder / names.DECISION, Decision, what="decision"), read_ood(folder)
-    member_dirs = [names.member_dir(folder, name) for name in members]
+    record = read_bundle(folder) if names.is_bundle(folder) else describe_run(folder)
+    member_dirs = [names.member_dir(folder, name) for name in record.members]
     net_dirs = [path for path in member_dirs if read_member(path).feature is None]
     return Predictor(
         dir=folder,
+        record=record,
         ensembles=tuple(shared_base.read_ensembles(net_dirs, device=device)),
         feature_members=tuple(feature_members.read_member(path) for path in member_dirs if path not in net_dirs),
-        tta=tta,
-        combiner=msgspec.convert(combiner, Combiner, from_attributes=True),
-        decision=decision,
-        outlier_detector=OutlierDetector(ood) if ood else None,
+        combiner=records.convert(record.combiner, Combiner),
+        decision=records.convert(record.decision, Decision),
         device=device,
-        precision=run.recipe_text("precision", "auto") if run else "auto",
+        precision=record.run.recipe_text("precision", "auto") if record.run else "auto",
     )
-
-
-def deployed_members(run_dir: Path, run: RunRecord) -> list[str]:
-    """Return the members that are deployed: those trained on every patch, or the fold members where there are none."""
-    has_final_models = bool(run.recipe["n_final_models"])
-    members = [path.name for path in names.member_dirs(run_dir)]
-    return [name for name in members if name.startswith("all-") == has_final_models]
 
 
 def score(predictor: Predictor, cohort: Cohort, *, on_progress: OnProgress = lambda n: None) -> table.Scores:

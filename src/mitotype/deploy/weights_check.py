@@ -53,12 +53,12 @@ def _check_access(name: str, spec: ModelSpec) -> Iterator[Check]:
     yield Check("weights", False, f"not in the hub's cache ({spec.license})", fix)
     token = get_token()
     yield Check("hub login", token is not None, "there is a token" if token else "there is no token", "hf auth login")
-    try:
-        auth_check(spec.repository)
-        yield Check("hub access", True, f"{spec.repository} is accessible")
-    except Exception as error:
-        result = f"{type(error).__name__}: {error}".splitlines()[0]
-        yield Check("hub access", False, result, f"request access at {spec.access_url}")
+
+    def access() -> str:
+        auth_check(str(spec.repository))
+        return f"{spec.repository} is accessible"
+
+    yield run_check("hub access", access, f"request access at {spec.access_url}", required=False)
 
 
 def _check_weights(name: str, spec: ModelSpec, source: str) -> Iterator[Check]:

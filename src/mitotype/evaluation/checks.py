@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.run_layout.evaluation import Finding, Severity
 from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.evaluation.metrics import auroc
 from mitotype.scores.decision import Decision, has_digest, short_digest
 from mitotype.scores.ensemble import mean_logit
 from mitotype.scores.table import Scores
 
-LEAK, WARNING = "leak", "warning"
 MIN_ATYPICAL = 10
 MIN_AUROC = 0.4
 
@@ -28,8 +28,8 @@ class Evidence:
 
     scores: Scores
     decision: Decision = field(default_factory=Decision)
-    overlaps: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    held_out: tuple[str, ...] = ()
+    overlaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    held_out: Sequence[str] = ()
 
 
 Function = Callable[[Evidence], str | None]
@@ -39,7 +39,7 @@ Function = Callable[[Evidence], str | None]
 class Check:
     code: str
     title: str
-    severity: str
+    severity: Severity
     function: Function
 
     @property
@@ -48,20 +48,10 @@ class Check:
         return inspect.getdoc(self.function) or ""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of a check: `text` is what is wrong; empty if nothing is."""
-
-    code: str
-    title: str
-    severity: str
-    text: str = ""
-
-
 CHECKS: dict[str, Check] = {}
 
 
-def _check(code: str, title: str, severity: str) -> Callable[[Function], Function]:
+def _check(code: str, title: str, severity: Severity) -> Callable[[Function], Function]:
     def add(function: Function) -> Function:
         CHECKS[code] = Check(code, title, severity, function)
         return function
@@ -69,17 +59,17 @@ def _check(code: str, title: str, severity: str) -> Callable[[Function], Functio
     return add
 
 
-def run(evidence: Evidence) -> tuple[Finding, ...]:
+def run(evidence: Evidence) -> list[Finding]:
     """Return every check's finding, in the order of the codes."""
     checks = (CHECKS[code] for code in sorted(CHECKS))
-    return tuple(Finding(c.code, c.title, c.severity, c.function(evidence) or "") for c in checks)
+    return [Finding(c.code, c.title, c.severity, c.function(evidence) or "") for c in checks]
 
 
-def raise_if_any(findings: tuple[Finding, ...]) -> None:
+def raise_if_any(findings: Iterable[Finding]) -> None:
     """Raise the leaks among the findings as UserErrors; warnings pass."""
     errors = ErrorCollector()
     for finding in findings:
-        if finding.text and finding.severity == LEAK:
+        if finding.text and finding.severity == "leak":
             fix = f"why, and how to fix it: {finding.code} in docs/reference/checks.md"
             errors.add(UserError(finding.text, code=finding.code, fix=fix))
     errors.raise_if_any()
@@ -101,7 +91,7 @@ def _case_names(rows: pd.DataFrame) -> pd.Series:
     return names.where(rows["case_id"].notna() & (rows["case_id"].astype(str) != ""))
 
 
-@_check("M001", "case in two splits", LEAK)
+@_check("M001", "case in two splits", "leak")
 def case_in_two_splits(evidence: Evidence) -> str | None:
     """A case (slide or patient) has patches on both sides of a split.
 
@@ -128,7 +118,7 @@ def case_in_two_splits(evidence: Evidence) -> str | None:
     return None
 
 
-@_check("M002", "decision fitted on test rows", LEAK)
+@_check("M002", "decision fitted on test rows", "leak")
 def fitted_on_test(evidence: Evidence) -> str | None:
     """Calibration, threshold or abstention were fitted on images of a test set.
 
@@ -145,7 +135,7 @@ def fitted_on_test(evidence: Evidence) -> str | None:
     return None
 
 
-@_check("M003", "fewer than 10 atypical figures in a domain", WARNING)
+@_check("M003", "fewer than 10 atypical figures in a domain", "warning")
 def few_positives(evidence: Evidence) -> str | None:
     """A domain of a test set has fewer than ten atypical figures.
 
@@ -164,7 +154,7 @@ def few_positives(evidence: Evidence) -> str | None:
     return None
 
 
-@_check("M004", "same image in training and test", LEAK)
+@_check("M004", "same image in training and test", "leak")
 def image_in_both(evidence: Evidence) -> str | None:
     """An image of a test set, pixel for pixel, is among the training patches.
 
@@ -181,7 +171,7 @@ def _has_any_digest(rows: pd.DataFrame) -> pd.Series:
     return rows["digest"].notna() & (rows["digest"].astype(str) != "")
 
 
-@_check("M005", "conflicting labels for one image", WARNING)
+@_check("M005", "conflicting labels for one image", "warning")
 def conflicting_labels(evidence: Evidence) -> str | None:
     """The same image, pixel for pixel, has different labels.
 
@@ -201,7 +191,7 @@ def conflicting_labels(evidence: Evidence) -> str | None:
     return None
 
 
-@_check("M006", "dataset known to overlap a test set", LEAK)
+@_check("M006", "dataset known to overlap a test set", "leak")
 def known_overlap(evidence: Evidence) -> str | None:
     """A training dataset is known to share slides with a test dataset.
 
@@ -219,7 +209,7 @@ def known_overlap(evidence: Evidence) -> str | None:
     return None
 
 
-@_check("M007", "scores may be of the other class", WARNING)
+@_check("M007", "scores may be of the other class", "warning")
 def inverted_scores(evidence: Evidence) -> str | None:
     """On a test set the scores rank normal figures above atypical ones.
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, norm, rankdata
 
-from mitotype.core import records
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.distinct import distinct_images
-from mitotype.evaluation.interval import Interval, intervals, percentile_interval
+from mitotype.evaluation.interval import intervals, percentile_interval
 from mitotype.evaluation.metrics import METRICS, Number, compute
 from mitotype.evaluation.resample import bootstrap_cases, bootstrap_metrics
 
@@ -57,11 +55,6 @@ class Comparison:
     n_boot: int
     seed: int
     level: float = 0.95
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON: nan becomes null, with its reason in the same record."""
-        result: dict[str, Any] = msgspec.json.decode(records.encode(self))
-        return result
 
 
 def compare(

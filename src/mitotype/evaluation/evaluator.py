@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 
 import mitotype
 from mitotype.core.errors import UserError
 from mitotype.core.expert_votes import parse_votes
+from mitotype.core.run_layout.evaluation import About, Abstained, Confusion, Group, SettingsRecord, Variant
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.evaluation import checks
 from mitotype.evaluation.distinct import distinct_images
@@ -18,21 +20,9 @@ from mitotype.evaluation.experts import compare_with_experts
 from mitotype.evaluation.interval import intervals, mean_over_members
 from mitotype.evaluation.metrics import METRICS
 from mitotype.evaluation.pooling import challenge_metrics
+from mitotype.evaluation.published import published_result
 from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
-from mitotype.evaluation.results import (
-    ALL_FILES,
-    DECIDED,
-    HALF,
-    SINGLE,
-    SINGLE_ALL_FILES,
-    About,
-    Abstained,
-    Confusion,
-    Entry,
-    Evaluation,
-    Group,
-    Variant,
-)
+from mitotype.evaluation.results import ALL_FILES, DECIDED, HALF, SINGLE, SINGLE_ALL_FILES, Entry, Evaluation
 from mitotype.scores.calibrate import sigmoid
 from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted
 from mitotype.scores.ensemble import Combiner
@@ -112,28 +102,27 @@ def evaluate(
         if not g["label"].notna().any()
     ]
     members, views = _contributors(scores, combiner)
-    return Evaluation(
-        about=about,
-        entries=tuple(entries),
-        findings=findings,
-        combiner=combiner,
-        decision=decision,
-        members=members,
-        views=views,
-        notes=(*scores.notes, *unlabelled, *_member_note(decision, rows)),
+    settings = SettingsRecord(
+        version=mitotype.__version__,
         n_boot=n_boot,
         seed=seed,
         level=LEVEL,
-        version=mitotype.__version__,
+        combiner=combiner,
+        members=members,
+        views=views,
+        decision=replace(decision, digests=()),
+        decision_digests=len(decision.digests),
     )
+    notes = [*scores.notes, *unlabelled, *_member_note(decision, rows)]
+    return Evaluation(about=about, settings=settings, entries=entries, checks=findings, notes=notes, decision=decision)
 
 
-def _contributors(scores: Scores, combiner: Combiner) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _contributors(scores: Scores, combiner: Combiner) -> tuple[list[str], list[str]]:
     """Return the members and views of the test rows, or of all rows without test rows."""
     rows = scores.scores
     rows = rows[rows["part"] != OUT_OF_FOLD] if (rows["part"] != OUT_OF_FOLD).any() else rows
-    members, views = (tuple(str(name) for name in rows[column].unique()) for column in ("member", "view"))
-    return combiner.members or members, combiner.views or views
+    members, views = ([str(name) for name in rows[column].unique()] for column in ("member", "view"))
+    return list(combiner.members) or members, list(combiner.views) or views
 
 
 def _member_note(decision: Decision, rows: pd.DataFrame) -> list[str]:
@@ -154,7 +143,7 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     images = distinct_images(labelled)
     once, bootstrap = labelled[images.mask].reset_index(drop=True), bootstrap_all.take(images.mask)
     label, predicted, probability = _arrays(once)
-    part, notes = str(rows["part"].iloc[0]), []
+    dataset, part, notes = str(rows["dataset"].iloc[0]), str(rows["part"].iloc[0]), []
     variants = [_variant(DECIDED, "as decided", once, bootstrap)]
     if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
         at_half = UNCALIBRATED.apply(once, guard=False)
@@ -180,21 +169,23 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     domain = once["domain"].fillna("unknown").astype(str).to_numpy(str)
     vote_NE = parse_votes(once["expert_votes"]) if "expert_votes" in once.columns else np.zeros((len(once), 0))
     return Entry(
-        dataset=str(rows["dataset"].iloc[0]),
+        dataset=dataset,
         part=part,
+        name=dataset if dataset.endswith(f"-{part}") else f"{dataset}, {part}",
         patches=len(once),
         atypical=positives,
         cases=bootstrap.groups,
         unlabelled=len(rows) - len(labelled),
         within=bootstrap.within,
-        variants=tuple(variants),
+        variants=variants,
         confusion=Confusion(tp, positives - tp, fp, len(once) - positives - fp),
         domains=_groups(once, bootstrap, domain),
         agreement=_groups(once, bootstrap, _agreement(once)),
         pooled=challenge_metrics(label, predicted, probability, domain),
         abstained=_abstained(context.decision, once, bootstrap),
         experts=compare_with_experts(vote_NE, predicted, bootstrap, level=LEVEL),
-        notes=tuple(notes),
+        notes=notes,
+        published=published_result(dataset, part, len(labelled)),
         rows=once,
     )
 
@@ -238,7 +229,7 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
     return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, members)
 
 
-def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> tuple[Group, ...]:
+def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> list[Group]:
     """Return the metrics of the rows of each name; rows with an empty name are left out."""
     label, predicted, probability = _arrays(rows)
     groups = []
@@ -247,7 +238,7 @@ def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> tupl
         replicates = bootstrap.take(mask)
         metrics = intervals(PER_GROUP, label[mask], predicted[mask], probability[mask], replicates, level=LEVEL)
         groups.append(Group(name, int(mask.sum()), int(label[mask].sum()), replicates.groups, metrics))
-    return tuple(groups)
+    return groups
 
 
 def _agreement(rows: pd.DataFrame) -> np.ndarray:

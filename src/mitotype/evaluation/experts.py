@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from itertools import permutations
 
 import numpy as np
 
 from mitotype.core.expert_votes import majority_of_others
-from mitotype.evaluation.interval import Interval, percentile_interval
+from mitotype.core.rates import or_none
+from mitotype.core.run_layout.evaluation import Experts, ExpertScore, Interval
+from mitotype.evaluation.interval import percentile_interval
 from mitotype.evaluation.metrics import Number, balanced_accuracy
 from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
 BA = "balanced_accuracy"
-
-
-@dataclass(frozen=True)
-class ExpertScore:
-    """One expert (`human`) and the model on the same `patches` against the same majority of the others.
-
-    `ties` patches are left out because the others tie, `absent` because this expert has not voted.
-    """
-
-    expert: int
-    patches: int
-    ties: int
-    absent: int
-    human: Interval
-    model: Interval
-
-
-@dataclass(frozen=True)
-class Experts:
-    """The band of the experts: from the mean over ordered pairs (one expert against another) to that against majorities.
-
-    Leaving ties out favors experts and model alike; pairs are harsher than majorities. An expert is plausibly between the two
-    means. Neither is on the scale of a balanced accuracy against the full majority, in which each expert's own vote counts.
-    """
-
-    each: tuple[ExpertScore, ...]
-    band_low: float
-    band_high: float
-    model_mean: float
-    patches: int
 
 
 def compare_with_experts(
@@ -72,13 +42,10 @@ def compare_with_experts(
         return None
     pairs = [pair_balanced_accuracy(vote_NE[:, i], vote_NE[:, j]) for i, j in permutations(range(vote_NE.shape[1]), 2)]
     defined = [pair.value for pair in pairs if not pair.reason]
-    return Experts(
-        tuple(each),
-        float(np.mean(defined)) if defined else math.nan,
-        float(np.mean([score.human.value for score in each])),
-        float(np.mean([score.model.value for score in each])),
-        int((~np.isnan(vote_NE)).any(axis=1).sum()),
-    )
+    human = float(np.array([score.human.value for score in each], float).mean())
+    model = float(np.array([score.model.value for score in each], float).mean())
+    n_voted = int((~np.isnan(vote_NE)).any(axis=1).sum())
+    return Experts(each, float(np.mean(defined)) if defined else None, or_none(human), or_none(model), n_voted)
 
 
 def pair_balanced_accuracy(vote_N: np.ndarray, reference_N: np.ndarray) -> Number:

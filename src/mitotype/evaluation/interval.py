@@ -1,42 +1,19 @@
-"""Interval: a number with its bootstrap bounds over cases, and the numbers of cases and replicates behind them."""
+"""Intervals: numbers with their bootstrap bounds over cases."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec.structs import replace
 
+from mitotype.core.rates import or_none
+from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.metrics import Number, compute
 from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
 MIN_REPLICATES = 100  # that must be defined for bounds
-
-
-@dataclass(frozen=True)
-class Interval:
-    """`value` with the percentile bootstrap's `low` and `high` at `level`, resampling `groups` cases (`by`).
-
-    `n_boot` replicates were defined; `n_undefined` more had one class only and are left out, so that the bounds are
-    conditional on both classes. nan bounds have a `reason`, as has a nan value. `member_sd` is the SD between members if
-    the value is a mean over members; nan otherwise.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-    by: str = "case_id"
-    groups: int = 0
-    n_boot: int = 0
-    n_undefined: int = 0
-    level: float = 0.95
-    reason: str = ""
-    member_sd: float = math.nan
-
-    @property
-    def is_bounded(self) -> bool:
-        return not math.isnan(self.low)
 
 
 def percentile_interval(
@@ -46,7 +23,7 @@ def percentile_interval(
     defined = replicate_D[np.isfinite(replicate_D)]
     n_undefined = len(replicate_D) - len(defined)
     interval = Interval(
-        number.value,
+        or_none(number.value),
         by=bootstrap.by,
         groups=bootstrap.groups,
         n_boot=len(defined),
@@ -116,5 +93,5 @@ def mean_over_members(
         mean = Number(float(values.mean()), next((n.reason for n in numbers if n.reason), ""))
         replicate_D = np.mean([replicate[name] for replicate in replicates], axis=0)
         interval = percentile_interval(mean, replicate_D, bootstrap, level=level, centered=name == "ece")
-        result[name] = replace(interval, member_sd=float(values.std()) if len(members) > 1 else math.nan)
+        result[name] = replace(interval, member_sd=or_none(float(values.std())) if len(members) > 1 else None)
     return result

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mitotype.core.run_layout.evaluation import PublishedResult
+
 BENCHMARK = "Banerjee et al., arXiv 2506.21444: the best of 17 nets on this very test set, mean of five single models"
 BASELINE = (
     "shape descriptors of the central 64 px with logistic regression, five folds of the 2,894 AMi-Br training patches"
 )
-
-
-@dataclass(frozen=True)
-class PublishedResult:
-    """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
-
-    `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
-    """
-
-    title: str
-    files: int
-    balanced_accuracy: float
-    auroc: float
-    net: str
-    auroc_net: str
-    floor_single: float
-    floor_balanced_accuracy: float
-    floor_auroc: float
 
 
 PUBLISHED = {

@@ -38,12 +38,10 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A cell that is not trained or that failed, the reason, and what can be done about it, if known."""
+class Skipped(Cell):
+    """A cell that is not trained or that failed, and the reason."""
 
-    cell: Cell
     reason: str
-    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def build_grid(backbone_names: Sequence[str], adaptations: Sequence[str], recipe
             except UserError as error:
                 reason = error.what
         if reason or recipe is None:
-            skipped.append(Skipped(cell, reason))
+            skipped.append(Skipped(cell.backbone, cell.adaptation, reason))
             continue
         with errors.capture():
             _check_recipe(cell, recipe)
@@ -109,10 +107,11 @@ def build_grid(backbone_names: Sequence[str], adaptations: Sequence[str], recipe
             if same == cell:
                 cells.append((cell, recipe))
             else:
-                skipped.append(Skipped(cell, f"its recipe is that of '{same.adaptation}'"))
+                reason = f"its recipe is that of '{same.adaptation}'"
+                skipped.append(Skipped(cell.backbone, cell.adaptation, reason))
     errors.raise_if_any()
     if skipped and {cell.backbone for cell, _ in cells} <= {BASELINE}:
-        reasons = "\n".join(f"- {skip.cell}: {skip.reason}" for skip in skipped)
+        reasons = "\n".join(f"- {skip}: {skip.reason}" for skip in skipped)
         raise UserError(
             f"No cell of this benchmark can be trained:\n{reasons}", fix="name other backbones or adaptations"
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mitotype.core import files
-from mitotype.core.run_layout import RunRecord, names, read_run
+from mitotype.core.run_layout import LogLine, RunRecord, names, read_run
 from mitotype.core.schema import Cohort
 from mitotype.experiments.grid import Cell, RecipeOf, Skipped
 from mitotype.features import features
@@ -21,27 +21,35 @@ from mitotype.jobs.task import Resources, Task
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchmarkConfig:
-    """A benchmark in the folder `out`: `recipe_of` gives the recipe of a backbone and an adaptation, `cohort` is trained on.
+class BenchmarkSettings:
+    """The settings of a benchmark in the folder `out` that pass unchanged from a user to its plan.
 
-    `options` are other settings of the caller as plain values; they are stored, and compared when the folder is resumed.
     `backend` is "local", "ray" or the address of a cluster; 0 `workers` leaves their number to the machine.
     """
 
     out: Path
-    backbones: Sequence[str]
-    adaptations: Sequence[str]
-    recipe_of: RecipeOf
-    cohort: Cohort
-    tests: Sequence[Cohort]
     data: Sequence[str] = ()
     hold_out: Sequence[str] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    backbones: Sequence[str] = ()
+    adaptations: Sequence[str] = ()
     title: str = ""
     device: str = "auto"
     backend: str = LOCAL
     workers: int = 0
     n_boot: int = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig(BenchmarkSettings):
+    """A benchmark: `recipe_of` gives the recipe of a backbone and an adaptation, `cohort` is trained on.
+
+    `options` are other settings of the caller as plain values; they are stored, and compared when the folder is resumed.
+    """
+
+    recipe_of: RecipeOf
+    cohort: Cohort
+    tests: Sequence[Cohort]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def test_sets(self) -> list[str]:
@@ -92,7 +100,7 @@ class Plan:
         tasks = []
         for number, (run, plan) in enumerate(members, 1):
             if not names.is_finished(run.dir) and not is_complete(run.dir, plan):
-                progress = {"cell": str(run.cell), "job": number, "jobs": len(members)}
+                progress = LogLine(cell=str(run.cell), job=number, jobs=len(members))
                 tasks.append(Task(run.dir, plan.name, member.fit_member, (run.dir, plan, progress), run.resources))
         return tasks
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mitotype.core import files, templates, text_tables
+from mitotype.core import files, records, templates, text_tables
 from mitotype.core.number_format import bounds, mean_sd, number
+from mitotype.core.run_layout.evaluation import Number
 from mitotype.core.schema import NOTICE, NOTICE_LONG
 from mitotype.evaluation import published
 from mitotype.experiments.grid import Skipped
@@ -28,10 +28,9 @@ TERMINAL_HEADERS = (
 
 def write(table: Table, folder: Path) -> None:
     """Write all four files; each is complete or absent."""
-    rows = [dataclasses.asdict(row) for row in table.rows]
     columns = [field.name for field in dataclasses.fields(Row)]
-    files.write_table(folder / "table.csv", pd.DataFrame(rows, columns=columns))
-    files.write_json(folder / "table.json", table.to_dict())
+    files.write_table(folder / "table.csv", pd.DataFrame(list(table.rows), columns=columns))
+    records.write(folder / "table.json", table.to_record())
     files.write_text(folder / "table.md", markdown(table))
     files.write_text(folder / "table.html", html(table))
 
@@ -41,15 +40,15 @@ def markdown(table: Table) -> str:
     parts = ["# Benchmark", *([table.title] if table.title else []), f"*{NOTICE}*"]
     for test_set, rows in table.by_test_set.items():
         parts += [f"## {_title(test_set, rows)}", _description(rows[0]), markdown_rows(rows)]
-    if table.notes:
-        parts += ["## Notes", "\n".join(f"- {note}" for note in table.notes)]
-    for title, cells in (("Failed", table.failed), ("Left out", table.skipped)):
-        if cells:
-            parts += [f"## {title}", "\n".join(f"- {net}, {names}: {reason}" for net, names, reason in _grouped(cells))]
-    if table.pending:
-        parts += ["## Still to be trained", "\n".join(f"- {cell}" for cell in table.pending)]
-    parts += ["## How it was made", *(f"- {name}: {value}" for name, value in _made(table.made)), NOTICE_LONG]
-    return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+    lists = {
+        "Notes": table.notes,
+        "Failed": _lines(table.failed),
+        "Left out": _lines(table.skipped),
+        "Still to be trained": table.pending,
+        "How it was made": [f"{name}: {value}" for name, value in _settings(table)],
+    }
+    parts += ["\n".join([f"## {title}", *(f"- {line}" for line in lines)]) for title, lines in lists.items() if lines]
+    return "\n\n".join([*parts, NOTICE_LONG]) + "\n"
 
 
 def markdown_rows(rows: Sequence[Row]) -> str:
@@ -85,8 +84,7 @@ def plain(table: Table) -> str:
         parts.append(f"{head}\n{text_tables.plain(TERMINAL_HEADERS, cells)}")
     for title, skipped in (("failed", table.failed), ("left out", table.skipped)):
         if skipped:
-            lines = [f"  {net}, {names}: {reason}" for net, names, reason in _grouped(skipped)]
-            parts.append("\n".join([title, *lines]))
+            parts.append("\n  ".join([title, *_lines(skipped)]))
     if table.notes:
         parts.append("\n".join(f"note: {note}" for note in table.notes))
     return "\n\n".join([*parts, NOTICE])
@@ -98,13 +96,10 @@ def html(table: Table) -> str:
         "mitotype.experiments",
         "table.html.j2",
         table=table,
-        test_sets=[
-            {"title": _title(name, rows), "anchor": f"set-{name}", "rows": rows}
-            for name, rows in table.by_test_set.items()
-        ],
+        title=_title,
         failed=_grouped(table.failed),
         skipped=_grouped(table.skipped),
-        made=_made(table.made),
+        made=_settings(table),
         source=published.STUDY_SOURCE,
         notice=NOTICE,
         notice_long=NOTICE_LONG,
@@ -113,18 +108,17 @@ def html(table: Table) -> str:
         all_files=_all_files,
         parameters=_parameters,
         description=_description,
-        isnan=math.isnan,
     )
 
 
-def _ensemble(value: float, low: float, high: float, all_files: float) -> str:
+def _ensemble(value: Number, low: Number, high: Number, all_files: Number) -> str:
     interval = f" ({bounds(low, high)})" if bounds(low, high) else ""
     return "; ".join(filter(None, (number(value) + interval, _all_files(all_files))))
 
 
-def _all_files(value: float) -> str:
+def _all_files(value: Number) -> str:
     """Return an ensemble's number over all files, if several contain the same image."""
-    return "" if math.isnan(value) else f"all files {number(value)}"
+    return "" if value is None else f"all files {number(value)}"
 
 
 def _parameters(count: int) -> str:
@@ -155,22 +149,23 @@ def _grouped(cells: Sequence[Skipped]) -> list[tuple[str, str, str]]:
     """Return backbone, adaptations and the reason that they share."""
     adaptations: dict[tuple[str, str], list[str]] = {}
     for skip in cells:
-        adaptations.setdefault((skip.cell.backbone, skip.reason), []).append(skip.cell.adaptation)
+        adaptations.setdefault((skip.backbone, skip.reason), []).append(skip.adaptation)
     return [(backbone, "; ".join(names), reason) for (backbone, reason), names in adaptations.items()]
 
 
-def _made(made: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _lines(cells: Sequence[Skipped]) -> list[str]:
+    return [f"{net}, {names}: {reason}" for net, names, reason in _grouped(cells)]
+
+
+def _settings(table: Table) -> list[tuple[str, str]]:
     """Return names and values of the settings that are not empty."""
-    return [(name.replace("_", " "), _text(value)) for name, value in made.items() if not _is_empty(value)]
+    texts = {name.replace("_", " "): _text(value) for name, value in table.settings.items()}
+    return [(name, text) for name, text in texts.items() if text]
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if not _is_empty(item))
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items() if _text(item))
     if isinstance(value, list | tuple):
         return "; ".join(map(_text, value))
     return str(value)
-
-
-def _is_empty(value: Any) -> bool:
-    return value in ("", None, [], {})

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from msgspec import Struct
 from safetensors import safe_open
 
 from mitotype import __version__, evaluation
 from mitotype.backbones import adapters, backbones
-from mitotype.core import files, records, run_layout
+from mitotype.core import records, run_layout
 from mitotype.core.errors import UserError
+from mitotype.core.rates import or_none
 from mitotype.core.run_layout import names
+from mitotype.core.run_layout.evaluation import About, Interval, Variant
 from mitotype.core.schema import OUT_OF_FOLD, TEST
-from mitotype.evaluation.interval import Interval
 from mitotype.evaluation.metrics import compute
 from mitotype.evaluation.published import study_result
-from mitotype.evaluation.results import ALL_FILES, HALF, About, Entry, Evaluation
+from mitotype.evaluation.results import ALL_FILES, HALF, Entry, Evaluation
 from mitotype.experiments.grid import BASELINE, Skipped
 from mitotype.experiments.plan import CellRun, Plan
 from mitotype.features import features
@@ -40,11 +41,12 @@ REGIMES = {
     "knn": "neighbours", "prototype": "prototypes",
 }  # fmt: skip
 METRICS = {"ba": "balanced_accuracy", "auroc": "auroc"}
+UNDEFINED = Interval(None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One cell on one test set. `parameters` are those of one member that were trained; nan is undefined or not published."""
+    """One cell on one test set. `parameters` are those of one member that were trained; None is undefined or not published."""
 
     test_set: str
     regime: str
@@ -59,48 +61,53 @@ class Row:
     images: int
     atypical: int
     cases: int
-    member_ba: float
-    member_ba_sd: float
-    member_auroc: float
-    member_auroc_sd: float
-    published_ba: float
-    published_ba_sd: float
-    published_auroc: float
-    published_auroc_sd: float
-    ensemble_ba: float
-    ensemble_ba_low: float
-    ensemble_ba_high: float
-    ensemble_auroc: float
-    ensemble_auroc_low: float
-    ensemble_auroc_high: float
-    all_files_ba: float
-    all_files_ba_low: float
-    all_files_ba_high: float
-    all_files_auroc: float
-    all_files_auroc_low: float
-    all_files_auroc_high: float
+    member_ba: float | None
+    member_ba_sd: float | None
+    member_auroc: float | None
+    member_auroc_sd: float | None
+    published_ba: float | None
+    published_ba_sd: float | None
+    published_auroc: float | None
+    published_auroc_sd: float | None
+    ensemble_ba: float | None
+    ensemble_ba_low: float | None
+    ensemble_ba_high: float | None
+    ensemble_auroc: float | None
+    ensemble_auroc_low: float | None
+    ensemble_auroc_high: float | None
+    all_files_ba: float | None
+    all_files_ba_low: float | None
+    all_files_ba_high: float | None
+    all_files_auroc: float | None
+    all_files_auroc_low: float | None
+    all_files_auroc_high: float | None
     threshold: float
-    half_ba: float
-    half_ba_low: float
-    half_ba_high: float
-    out_of_fold_ba: float
-    out_of_fold_auroc: float
+    half_ba: float | None
+    half_ba_low: float | None
+    half_ba_high: float | None
+    out_of_fold_ba: float | None
+    out_of_fold_auroc: float | None
 
 
-@dataclass(frozen=True)
-class Table:
-    """The rows, the baseline first; the cells that failed, that are skipped and that are still to be trained.
+class TableRecord(Struct, frozen=True, kw_only=True):
+    """table.json: the rows, the baseline first; the cells that failed, that are skipped and that are still to be trained.
 
-    `notes` qualify the numbers: license terms, optimistic out-of-fold metrics. `made` describes how they were made.
+    `notes` qualify the numbers: license terms, optimistic out-of-fold metrics. `settings` describe how they were made.
     """
 
     title: str
     rows: tuple[Row, ...]
+    failed: tuple[Skipped, ...]
     skipped: tuple[Skipped, ...]
     pending: tuple[str, ...]
-    made: Mapping[str, Any]
-    failed: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+class Table(TableRecord, frozen=True, kw_only=True):
+    """The table of a benchmark. `errors` are those of the cells that failed, with what to do about them."""
+
+    errors: tuple[str, ...]
 
     @classmethod
     def of(cls, plan: Plan, rows: Mapping[Path, Sequence[Row]], failures: Mapping[Path, UserError]) -> Table:
@@ -108,13 +115,17 @@ class Table:
         config = plan.config
         training = {"data": config.cohort.name, "patches": len(config.cohort), "held out": list(config.hold_out)}
         options = {name: _without_folders(value) for name, value in config.options.items()}
-        made = {**options, "training": training, "draws": config.n_boot, "version": __version__}
-        in_order = tuple(row for run in plan.runs for row in rows.get(run.dir, ()))
-        pending = tuple(str(run.cell) for run in plan.runs if run.dir not in {*rows, *failures})
-        errors = [(run.cell, failures[run.dir]) for run in plan.runs if run.dir in failures]
-        failed = tuple(Skipped(cell, error.what, error.fix or "") for cell, error in errors)
-        notes = (*plan.notes(), *_optimism_notes(plan.runs))
-        return cls(config.title, in_order, plan.skipped, pending, made, failed, notes)
+        failed = [(run.cell, failures[run.dir]) for run in plan.runs if run.dir in failures]
+        return cls(
+            title=config.title,
+            rows=tuple(row for run in plan.runs for row in rows.get(run.dir, ())),
+            failed=tuple(Skipped(cell.backbone, cell.adaptation, error.what) for cell, error in failed),
+            skipped=plan.skipped,
+            pending=tuple(str(run.cell) for run in plan.runs if run.dir not in {*rows, *failures}),
+            notes=(*plan.notes(), *_optimism_notes(plan.runs)),
+            settings={**options, "training": training, "draws": config.n_boot, "version": __version__},
+            errors=tuple("\n  ".join(filter(None, (f"- {cell}: {error.what}", error.fix))) for cell, error in failed),
+        )
 
     @property
     def by_test_set(self) -> dict[str, list[Row]]:
@@ -123,28 +134,18 @@ class Table:
             rows.setdefault(row.test_set, []).append(row)
         return rows
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; nan becomes null."""
-        value: dict[str, Any] = files.plain({
-            "title": self.title, "rows": [dataclasses.asdict(row) for row in self.rows], "failed": _to_dicts(self.failed),
-            "skipped": _to_dicts(self.skipped), "pending": self.pending, "notes": self.notes, "settings": dict(self.made),
-        })  # fmt: skip
-        return value
+    def to_record(self) -> TableRecord:
+        return records.convert(self, TableRecord)
 
     def raise_failures(self) -> None:
         """Raise a UserError that lists the cells that failed, if any did."""
         if not self.failed:
             return
-        lines = [f"- {fail.cell}: {fail.reason}" + (f"\n  {fail.fix}" if fail.fix else "") for fail in self.failed]
         raise UserError(
-            f"{len(self.failed)} of the cells failed; the others are in the table:\n" + "\n".join(lines),
+            f"{len(self.failed)} of the cells failed; the others are in the table:\n" + "\n".join(self.errors),
             fix="repeat the command to try them again, or remove them from --backbones or --adaptations to drop them;"
             " with other settings it is another benchmark: choose another --out",
         )
-
-
-def _to_dicts(cells: Sequence[Skipped]) -> list[dict[str, str]]:
-    return [{**dataclasses.asdict(skip.cell), "reason": skip.reason} for skip in cells]
 
 
 def _optimism_notes(runs: Sequence[CellRun]) -> list[str]:
@@ -169,47 +170,48 @@ def _without_folders(value: Any) -> Any:
 def rows(run: CellRun, test_sets: Sequence[str], held_out: Sequence[str], *, n_boot: int) -> list[Row]:
     """Return the rows of a finished run that has scored the test sets, in the order of `test_sets`."""
     decision = records.read(run.dir / names.DECISION, Decision, what="decision")
-    about = About(title=str(run.cell), held_out=tuple(held_out))
+    about = About(title=str(run.cell), held_out=list(held_out))
     result = evaluation.evaluate(table.read(run.dir), decision, n_boot=n_boot, about=about)
-    fields = _cell_fields(run) | _out_of_fold(result)
+    fields = _cell_fields(run) | _out_of_fold(result) | {"threshold": decision.threshold.value}
     entries = {entry.dataset: entry for entry in result.entries if entry.part == TEST}
-    return [_row(fields, entries[name], result) for name in test_sets if name in entries]
+    return [_row(entries[name], fields) for name in test_sets if name in entries]
 
 
-def _row(fields: Mapping[str, Any], entry: Entry, result: Evaluation) -> Row:
-    ensemble, half, all_files = entry.headline, entry.variant(HALF), entry.variant(ALL_FILES)
-    single = entry.like_for_like.metrics if entry.like_for_like else {}
-    trained = str(fields["adaptation"]).partition("(")[0]
+def _row(entry: Entry, fields: Mapping[str, Any]) -> Row:
+    trained = _adaptation(fields["adaptation"])
     trained = "probe" if trained == "head" else trained  # the study fits its probes by gradient descent
     study = study_result(trained, fields["backbone"], entry.dataset, entry.part, entry.files)
     numbers: dict[str, Any] = {}
     for short, metric in METRICS.items():
-        mean = single.get(metric)
-        numbers[f"member_{short}"] = mean.value if mean else math.nan
-        numbers[f"member_{short}_sd"] = mean.member_sd if mean else math.nan
-        numbers[f"published_{short}"] = getattr(study, metric) if study else math.nan
-        numbers[f"published_{short}_sd"] = getattr(study, f"{metric}_sd") if study else math.nan
-        numbers |= _bounded(f"ensemble_{short}", ensemble.metrics.get(metric))
-        numbers |= _bounded(f"all_files_{short}", all_files.metrics.get(metric) if all_files else None)
-    numbers |= _bounded("half_ba", half.metrics.get("balanced_accuracy") if half else None)
+        member = _interval(entry.like_for_like, metric)
+        numbers |= {f"member_{short}": member.value, f"member_{short}_sd": member.member_sd}
+        for name, attribute in ((f"published_{short}", metric), (f"published_{short}_sd", f"{metric}_sd")):
+            numbers[name] = getattr(study, attribute) if study else None
+        numbers |= _bounded(f"ensemble_{short}", entry.headline, metric)
+        numbers |= _bounded(f"all_files_{short}", entry.variant(ALL_FILES), metric)
+    numbers |= _bounded("half_ba", entry.variant(HALF), METRICS["ba"])
     return Row(
-        test_set=entry.dataset, members=ensemble.members, files=entry.files, images=entry.patches, atypical=entry.atypical,
-        cases=entry.cases, threshold=result.decision.threshold.value, **fields, **numbers,
+        test_set=entry.dataset, members=entry.headline.members, files=entry.files, images=entry.patches,
+        atypical=entry.atypical, cases=entry.cases, **fields, **numbers,
     )  # fmt: skip
 
 
-def _bounded(name: str, interval: Interval | None) -> dict[str, float]:
-    value, low, high = (interval.value, interval.low, interval.high) if interval else (math.nan,) * 3
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
+def _interval(variant: Variant | None, metric: str) -> Interval:
+    return variant.metrics.get(metric, UNDEFINED) if variant else UNDEFINED
 
 
-def _out_of_fold(result: Evaluation) -> dict[str, float]:
+def _bounded(name: str, variant: Variant | None, metric: str) -> dict[str, float | None]:
+    interval = _interval(variant, metric)
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _out_of_fold(result: Evaluation) -> dict[str, float | None]:
     """Return the cross-fitted numbers of the training patches; those of several datasets are pooled."""
     patches = pd.concat([entry.rows for entry in result.entries if entry.part == OUT_OF_FOLD])
     label, probability = patches["label"].to_numpy(float), patches["probability"].to_numpy(float)
     predicted = (patches["class"] == "atypical").to_numpy(int)
     numbers = {short: compute(metric, label, predicted, probability) for short, metric in METRICS.items()}
-    return {f"out_of_fold_{short}": float(value) for short, value in numbers.items()}
+    return {f"out_of_fold_{short}": or_none(float(value)) for short, value in numbers.items()}
 
 
 def _cell_fields(run: CellRun) -> dict[str, Any]:
@@ -219,8 +221,7 @@ def _cell_fields(run: CellRun) -> dict[str, Any]:
     if recipe.backbone in features:
         regime = "floor" if recipe.backbone == BASELINE else "feature"
         return {**fields, "regime": regime, "weights": "none", "license": "Apache-2.0", "commercial": True}
-    name = recipe.adaptation.partition("(")[0]
-    spec = backbones.get(recipe.backbone).spec
+    spec, name = backbones.get(recipe.backbone).spec, _adaptation(recipe.adaptation)
     return {
         **fields,
         "regime": REGIMES.get(name, name),
@@ -228,6 +229,10 @@ def _cell_fields(run: CellRun) -> dict[str, Any]:
         "license": spec.license if recipe.init_from else "no weights of others",
         "commercial": spec.commercial or not recipe.init_from,  # the terms are those of weights, not of architectures
     }
+
+
+def _adaptation(spec: str) -> str:
+    return spec.partition("(")[0]
 
 
 def trained_parameters(run_dir: Path) -> int:

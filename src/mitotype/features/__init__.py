@@ -28,23 +28,17 @@ class Descriptor:
     low: str
 
     @property
-    def mask(self) -> str:
-        """The mask on which it is measured: the part of the name before the first underscore."""
-        return self.name.partition("_")[0]
-
-    @property
     def trait(self) -> str:
-        """The measured quantity: the name without its mask."""
+        """The measured quantity: the name without its mask, which ends at the first underscore."""
         return self.name.partition("_")[2]
 
 
 @dataclass(frozen=True)
 class DescriptorValues:
-    """Descriptors of B patches: `value_BD` (float32, nan where undefined) and a reason per patch ("" where all are defined)."""
+    """Descriptors of B patches: `value_BD`, float32, nan where undefined."""
 
     names: tuple[str, ...]
     value_BD: np.ndarray
-    reason_B: tuple[str, ...]
 
 
 @dataclass(frozen=True)

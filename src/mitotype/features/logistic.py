@@ -51,10 +51,6 @@ class LogisticHead:
         """Return `logit_B`, positive for atypical; 0 is even odds for equal numbers of both classes."""
         return self.contributions(value_BD).sum(1) + self.bias
 
-    def probability(self, value_BD: np.ndarray) -> np.ndarray:
-        """Return 1 / (1 + e^-logit), for equal numbers of both classes (calibrate for others)."""
-        return 1 / (1 + np.exp(-self.logit(value_BD)))
-
     def rank_among_normal(self, value_D: np.ndarray) -> np.ndarray:
         """Return the share of normal training figures (0 to 1, `(D,)`) below each value, ties by half; nan stays nan."""
         rank = []
@@ -64,23 +60,18 @@ class LogisticHead:
         return np.where(np.isfinite(value_D), rank, np.nan)
 
     def to_record(self) -> HeadRecord:
-        values = {field.name: _rounded(getattr(self, field.name)) for field in fields(self)}
-        return HeadRecord(**values)
+        return HeadRecord(**{field.name: _rounded(getattr(self, field.name)) for field in fields(self)})
 
     @classmethod
     def from_record(cls, record: HeadRecord) -> LogisticHead:
         """Return the head of a record. Raises a UserError for a field of another shape."""
         count = len(record.names)
-        shapes = {
-            "knot_DK": (count, len(KNOTS)),
-            "weight_DT": (count, 1 + len(BENDS)),
-            "normal_DQ": (count, len(QUANTILES)),
-        }
+        columns = {"knot_DK": len(KNOTS), "weight_DT": 1 + len(BENDS), "normal_DQ": len(QUANTILES)}
         arrays = {}
         for name in (field.name for field in fields(cls) if field.name not in ("names", "bias")):
-            rows, shape = getattr(record, name), shapes.get(name, (count,))
-            if len(rows) != count or (len(shape) == 2 and any(len(row) != shape[1] for row in rows)):
-                what = f"The stored logistic head is not valid: '{name}' has another shape than {shape}."
+            rows = getattr(record, name)
+            if len(rows) != count or (name in columns and any(len(row) != columns[name] for row in rows)):
+                what = f"The stored logistic head is not valid: '{name}' has another shape than that of {count} descriptors."
                 raise UserError(what, fix="restore it from a copy")
             arrays[name] = np.array(rows, float)
         return cls(names=tuple(record.names), bias=record.bias, **arrays)

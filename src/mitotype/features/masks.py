@@ -23,10 +23,8 @@ PADDING_BELOW = 10  # black padding beyond the slide's edge
 BINS = 64
 
 # neighbours for labels: 8 or 4 of them within a patch, none across patches
-EIGHT = np.zeros((3, 3, 3), int)
-EIGHT[1] = 1
-FOUR = np.zeros((3, 3, 3), int)
-FOUR[1] = [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
+EIGHT = np.pad(np.ones((1, 3, 3), int), ((1, 1), (0, 0), (0, 0)))
+FOUR = EIGHT * ndimage.generate_binary_structure(3, 1)
 
 MASKS = {  # name: (source, σ of the smoothing in px)
     "red": ("darkness in the red channel", 1.0),
@@ -66,12 +64,8 @@ class Chromatin:
 
 def center_crop(image_B3HW: np.ndarray) -> np.ndarray:
     """Return the central 64 px. Raises a ValueError for anything but uint8 images of at least 64 px."""
-    if (
-        image_B3HW.ndim != 4
-        or image_B3HW.shape[1] != 3
-        or image_B3HW.dtype != np.uint8
-        or min(image_B3HW.shape[2:]) < PX
-    ):
+    is_valid = image_B3HW.dtype == np.uint8 and image_B3HW.ndim == 4 and image_B3HW.shape[1] == 3
+    if not is_valid or min(image_B3HW.shape[2:]) < PX:
         raise ValueError(f"need uint8 (B, 3, ≥{PX}, ≥{PX}), got {image_B3HW.dtype} {image_B3HW.shape}")
     top, left = (side // 2 - PX // 2 for side in image_B3HW.shape[2:])
     return np.ascontiguousarray(image_B3HW[:, :, top : top + PX, left : left + PX])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 
 from mitotype.core.schema import MPP_UM
@@ -141,39 +139,24 @@ GROUPS = (
 )  # fmt: skip
 
 
-def morphology(image_B3HW: np.ndarray, *, processes: int = 1) -> DescriptorValues:
+def morphology(image_B3HW: np.ndarray) -> DescriptorValues:
     """Return the shape descriptors of uint8 patches (at 0.25 µm/px, the figure at the centre, at least 64 px).
 
-    The descriptors of a mask without chromatin near the centre are nan, and the patch's reason names the mask. The numbers
-    of a patch do not depend on the other patches of the batch.
+    The descriptors of a mask without chromatin near the centre are nan. The numbers of a patch do not depend on the other
+    patches of the batch.
 
     Raises a ValueError for images of another dtype or size.
     """
-    chunks = [image_B3HW[start : start + CHUNK] for start in range(0, len(image_B3HW), CHUNK)]
-    if processes > 1 and len(chunks) > 1:
-        with ProcessPoolExecutor(processes) as pool:
-            results = list(pool.map(_compute_chunk, chunks))
-    else:
-        results = [_compute_chunk(chunk) for chunk in chunks]
-    value = np.concatenate([value for value, _ in results]) if results else np.empty((0, len(NAMES)), np.float32)
-    return DescriptorValues(NAMES, value, tuple(reason for _, reasons in results for reason in reasons))
-
-
-def _compute_chunk(image_B3HW: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    value = np.empty((len(image_B3HW), len(NAMES)), np.float32)
-    missing: list[list[str]] = [[] for _ in image_B3HW]
-    column = 0
-    for mask, channel_BHW in chromatin_channels(np.asarray(image_B3HW)).items():
-        chromatin = segment_chromatin(channel_BHW)
-        values: dict[str, np.ndarray] = {}
-        for descriptors in GROUPS:
-            values |= descriptors(chromatin)
-        for trait in TRAITS:
-            value[:, column] = np.where(chromatin.empty_B, np.nan, values[trait])
-            column += 1
-        for patch in np.flatnonzero(chromatin.empty_B):
-            missing[patch].append(mask)
-    return value, [f"no chromatin near the centre in the mask {', '.join(masks)}" if masks else "" for masks in missing]
+    value_BD = np.empty((len(image_B3HW), len(NAMES)), np.float32)
+    for start in range(0, len(image_B3HW), CHUNK):
+        rows = slice(start, start + CHUNK)
+        columns = []
+        for channel_BHW in chromatin_channels(np.asarray(image_B3HW[rows])).values():
+            chromatin = segment_chromatin(channel_BHW)
+            values = {trait: value_B for group in GROUPS for trait, value_B in group(chromatin).items()}
+            columns += [np.where(chromatin.empty_B, np.nan, values[trait]) for trait in TRAITS]
+        value_BD[rows] = np.stack(columns, axis=1)
+    return DescriptorValues(NAMES, value_BD)
 
 
 features.add("morphology")(

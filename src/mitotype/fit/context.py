@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from mitotype.core import files, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import RunRecord, names
+from mitotype.core.run_layout import LogLine, OnLog, RunRecord, names
 from mitotype.core.schema import Cohort
-from mitotype.fit import environment
 from mitotype.fit.members import MemberPlan
 from mitotype.fit.recipe import Recipe
 from mitotype.transforms import Augment, Frame
-
-OnLog = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -64,15 +62,15 @@ class MemberContext:
         """The fields of the member's record that every fitter writes."""
         return {"fold": self.plan.fold, "seed": self.plan.seed, "epochs": self.recipe.epochs}
 
-    def log_solved(self, **values: float) -> None:
+    def log_solved(self, **values: Any) -> None:
         """Log a member that is solved in one step, without epochs."""
-        self.on_log({"member": self.plan.name, "epoch": 1, "epochs": 1, "loss": float("nan"), **values})
+        self.on_log(LogLine(member=self.plan.name, epoch=1, epochs=1, loss=math.nan, **values))
 
 
 def load_run(run_dir: Path) -> RunContext:
     """Open a run folder and set its number of threads. Raises a UserError where its images have changed."""
     record = run_layout.read_run(run_dir)
-    environment.restore(record)
+    torch.set_num_threads(record.threads)  # the order of sums depends on it
     recipe = Recipe.from_dict(record.recipe)
     rows = files.read_table(run_dir / names.PATCHES, what="run's table of patches")
     cohort = Cohort(str(rows["dataset"].iloc[0]), rows)

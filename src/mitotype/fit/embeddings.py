@@ -10,12 +10,13 @@ Shapes: N patches, D width: for a transformer that of the class token and the me
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -25,9 +26,10 @@ from mitotype.backbones import backbones, weights
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import InferenceConfig, predict
 from mitotype.backbones.weights import PretrainedWeights
-from mitotype.core import files, images
+from mitotype.core import files, images, records
 from mitotype.core.cache import cache_dir
 from mitotype.core.errors import UserError
+from mitotype.core.records import Record
 from mitotype.features import features
 from mitotype.fit.context import MemberContext
 from mitotype.fit.environment import DTYPES
@@ -37,6 +39,46 @@ SCHEMA = 2
 SEGMENT = 512  # images; a kill loses at most these
 KEY_FILE = "key.json"  # for people; nothing reads it
 OnProgress = Callable[[int], None]
+
+
+# What key.json contains and what is hashed. The keys stay as they are, whatever the fields are called: they decide the hash.
+
+
+class FeatureKey(Record, frozen=True, rename={"scikit_image": "scikit-image"}):
+    schema: int
+    name: str
+    frame: str
+    descriptors: tuple[str, ...]
+    code: str
+    numpy: str
+    scipy: str
+    scikit_image: str
+
+
+class TrunkFacts(Record, frozen=True):
+    offline_arch: str
+    arch_options: Mapping[str, Any]
+    grid_antialias: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    prefix_tokens: int
+    interpolation: str
+    resize_px: int | None
+
+
+class BackboneKey(Record, frozen=True):
+    schema: int
+    name: str
+    frame: str
+    weights: str
+    facts: TrunkFacts
+    size_px: int
+    options: Mapping[str, Any]
+    normalization: str = msgspec.field(name="colours")  # as 0.1.0 hashed it
+    view: str
+    precision: str
+    timm: str
+    torch: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,32 +95,27 @@ class EmbeddingKey:
     normalization: str = ""
     device: str = field(default="cpu", compare=False)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what is hashed. The keys stay as they are, whatever the fields are called: they decide the hash."""
-        common = {"schema": SCHEMA, "name": self.name, "frame": Frame(self.frame).spec}
+    def record(self) -> FeatureKey | BackboneKey:
+        """Return what is hashed and written."""
+        frame = Frame(self.frame).spec
         if self.base is None:
-            libraries = {name: version(name) for name in ("numpy", "scipy", "scikit-image")}
-            return common | {"descriptors": list(features.get(self.name).names), "code": _feature_code(), **libraries}
+            libraries = [version(name) for name in ("numpy", "scipy", "scikit-image")]
+            return FeatureKey(SCHEMA, self.name, frame, features.get(self.name).names, _feature_code(), *libraries)
         spec = backbones.get(self.name).spec
-        return common | {
-            "weights": self.base.digest,
-            "facts": {
-                "offline_arch": spec.arch, "arch_options": spec.arch_kwargs, "grid_antialias": spec.pretrained_antialias,
-                "mean": spec.normalization.mean, "std": spec.normalization.std, "prefix_tokens": spec.prefix_tokens,
-                "interpolation": spec.interpolation, "resize_px": spec.resize_px,
-            },
-            "size_px": self.size_px,
-            "options": dict(self.model_kwargs),
-            "colours": self.normalization,
-            "view": self.view,
-            "precision": self.precision,
-            "timm": version("timm"),
-            "torch": version("torch"),
-        }  # fmt: skip
+        facts = TrunkFacts(
+            offline_arch=spec.arch, arch_options=spec.arch_kwargs, grid_antialias=spec.pretrained_antialias,
+            mean=spec.normalization.mean, std=spec.normalization.std, prefix_tokens=spec.prefix_tokens,
+            interpolation=spec.interpolation, resize_px=spec.resize_px,
+        )  # fmt: skip
+        return BackboneKey(
+            schema=SCHEMA, name=self.name, frame=frame, weights=self.base.digest, facts=facts, size_px=self.size_px,
+            options=dict(self.model_kwargs), normalization=self.normalization, view=self.view, precision=self.precision,
+            timm=version("timm"), torch=version("torch"),
+        )  # fmt: skip
 
     @property
     def digest(self) -> str:
-        return files.digest_of(json.dumps(files.plain(self.to_dict()), sort_keys=True))[:32]
+        return files.digest_of(json.dumps(records.to_builtins(self.record()), sort_keys=True))[:32]
 
     @property
     def dir(self) -> Path:
@@ -96,7 +133,7 @@ def embed(key: EmbeddingKey, image_N3HW: np.ndarray, on_progress: OnProgress = l
     folder = key.dir
     with files.locked(folder / ".lock"):
         if not (folder / KEY_FILE).is_file():
-            files.write_json(folder / KEY_FILE, key.to_dict())
+            records.write(folder / KEY_FILE, key.record())
         cached = _read_segments(folder)
         missing = list({digest: i for i, digest in enumerate(digests) if digest not in cached}.values())
         on_progress(len(digests) - len(missing))

@@ -68,11 +68,6 @@ def resolve_device(device: str, *, local: bool = True) -> str:
     return device
 
 
-def restore(record: RunRecord) -> None:
-    """Set the number of threads of a run, on which the order of sums depends."""
-    torch.set_num_threads(record.threads)
-
-
 def fallback_device(record: RunRecord) -> str:
     """Return the device of a run if this machine has it, else the CPU: for steps on which no training depends."""
     return record.device if torch.cuda.is_available() else "cpu"
@@ -93,11 +88,6 @@ def explain_out_of_memory(recipe: Recipe, device: str) -> Iterator[None]:
         ) from error
 
 
-def amp_dtype(record: RunRecord) -> torch.dtype | None:
-    """Return the dtype of mixed precision in training, None for float32."""
-    return DTYPES[record.precision]
-
-
 def _uses_bf16(recipe: Recipe, device: str) -> bool:
     """Return whether to train in bf16; a GPU of another machine is assumed to support it."""
     if recipe.precision != "auto":
@@ -109,18 +99,18 @@ def _uses_bf16(recipe: Recipe, device: str) -> bool:
 
 def has_amx() -> bool:
     """Return whether the CPU multiplies bf16 matrices in hardware; without that, bf16 is slower than float32."""
-    try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return False
+    return "amx_bf16" in _cpuinfo()
 
 
 def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in _cpuinfo().splitlines() if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> str:
+    """Return the description of the processors on Linux, "" on other systems."""
+    path = Path("/proc/cpuinfo")
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def gpu_name(device: str) -> str | None:

@@ -22,7 +22,7 @@ def fit(context: MemberContext) -> None:
     train_context = TrainContext(
         dir=context.dir,
         device=context.device,
-        amp_dtype=environment.amp_dtype(context.run.record),
+        amp_dtype=environment.DTYPES[context.run.record.precision],
         on_log=context.on_log,
         base=base,
         workers=context.run.record.workers,
@@ -63,6 +63,5 @@ def train_data(context: MemberContext) -> TrainData:
         label_N=train.rows["label"].to_numpy(dtype="int64"),
         target_N=targets.soft_targets(train, recipe.vote_smoothing),
         aux_targets=aux_targets,
-        domain_N=train.rows["domain"].to_numpy(),
         validation=validation,
     )

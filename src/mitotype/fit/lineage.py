@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,26 +124,25 @@ def describe_sources(
     return {"base": source, "teacher_bases": _teacher_bases(recipe, plan, cohort, base)}
 
 
-def source_digests(
-    recipe: Recipe, plans: Sequence[MemberPlan], cohort: Cohort
-) -> tuple[dict[str, str | None], dict[str, dict[str, str]]]:
-    """Return, by member, the digest of its initial weights (None: random) and those of its teachers by their names."""
-    base_of = {plan.name: find_base(recipe, plan, cohort) for plan in plans}
-    teachers = {plan.name: _teacher_dirs(recipe, plan, cohort) for plan in plans}
-    return (
-        {name: base.digest if base else None for name, base in base_of.items()},
-        {name: {path.name: read_member(path).digest for path in paths} for name, paths in teachers.items()},
-    )
+def base_digest(recipe: Recipe, plan: MemberPlan, cohort: Cohort) -> str | None:
+    """Return the digest of a member's initial weights, None for random ones."""
+    base = find_base(recipe, plan, cohort)
+    return base.digest if base else None
+
+
+def teacher_digests(recipe: Recipe, plan: MemberPlan, cohort: Cohort) -> dict[str, str]:
+    """Return the digests of a member's teachers by their names."""
+    return {path.name: read_member(path).digest for path in _teacher_dirs(recipe, plan, cohort)}
 
 
 def check_sources_unchanged(record: RunRecord, recipe: Recipe, plan: MemberPlan, cohort: Cohort) -> None:
     """Check that initial weights and teachers of a member are those that run.json records; older runs record none."""
-    bases, teachers = source_digests(recipe, [plan], cohort)
+    base, teachers = base_digest(recipe, plan, cohort), teacher_digests(recipe, plan, cohort)
     for kind, source, stored, current in (
-        ("initial weights", recipe.init_from, record.bases, bases),
+        ("initial weights", recipe.init_from, record.bases, base),
         ("teacher", recipe.teacher, record.teachers, teachers),
     ):
-        if stored is not None and stored.get(plan.name) != current[plan.name]:
+        if stored is not None and stored.get(plan.name) != current:
             what = f"The {kind} of '{plan.name}' have changed since its run was started."
             raise UserError(what, fix=f"restore '{source}', or train anew")
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+
+import msgspec
 
 from mitotype.backbones import adapters
-from mitotype.core import files
-from mitotype.core.run_layout import names
+from mitotype.core import records
+from mitotype.core.run_layout import LogLine, OnLog, names
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.features import features
 from mitotype.fit import descriptors, environment, gradient, lineage, probe
-from mitotype.fit.context import MemberContext, OnLog, load_run
+from mitotype.fit.context import MemberContext, load_run
 from mitotype.fit.members import MemberPlan, is_fitted, is_scored
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import distributed
 from mitotype.scores import table
 
 
-def fit_member(run_dir: Path, plan: MemberPlan, progress: dict[str, Any], on_log: OnLog = lambda line: None) -> None:
+def fit_member(run_dir: Path, plan: MemberPlan, progress: LogLine, on_log: OnLog = lambda line: None) -> None:
     """Fit a member unless it is there, and append its out-of-fold rows unless they are. Doing it twice changes nothing.
 
-    `progress` is added to every log line, which is appended to log.jsonl and passed to `on_log`.
+    The cell and number of job in `progress` are added to every log line, which is appended to log.jsonl and passed to `on_log`.
     """
+
+    def log(line: LogLine) -> None:
+        line = msgspec.structs.replace(line, cell=progress.cell, job=progress.job, jobs=progress.jobs)
+        records.append(run_dir / names.LOG, line)
+        on_log(line)
+
     run = load_run(run_dir)
     device = distributed.local_device(run.record.device)
     fitter = _fitter(run.recipe)
@@ -36,7 +41,7 @@ def fit_member(run_dir: Path, plan: MemberPlan, progress: dict[str, Any], on_log
         lineage.check_sources_unchanged(run.record, run.recipe, plan, run.cohort)
     if needs_fit or needs_scores:
         environment.resolve_device(device)
-    context = MemberContext(run, plan, device, functools.partial(_log, run_dir, on_log, progress))
+    context = MemberContext(run, plan, device, log)
     with environment.explain_out_of_memory(run.recipe, device):
         if needs_fit:
             fitter.fit(context)
@@ -54,9 +59,3 @@ def _fitter(recipe: Recipe) -> ModuleType:
     if recipe.backbone in features:
         return descriptors
     return probe if adapters.is_probe(recipe.adaptation) else gradient
-
-
-def _log(run_dir: Path, on_log: OnLog, progress: dict[str, Any], line: dict[str, Any]) -> None:
-    line = progress | line
-    files.append_line(run_dir / names.LOG, json.dumps(files.plain(line)).encode())
-    on_log(line)

@@ -1,6 +1,6 @@
 """Out-of-distribution detection: fit a linear detector per member that separates training figures from other windows.
 
-The negatives are windows beside the figures and blank tissue of their colours; `deploy.ood` applies the detectors.
+The negatives are windows beside the figures and blank tissue of their colours; `deploy.predictor` applies the detectors.
 
 Shapes: N patches, M negatives, H side of a packed image in px, C side of the framed one, D width of the embedding.
 """
@@ -89,10 +89,10 @@ def fit_ood_detector(run_dir: Path, seed: int, device: str, fold_N: np.ndarray, 
         detector = detectors[member.name] = fit_detector(embed(image_N3HW[train]), embed(negatives))
         if fold:
             left_out = np.flatnonzero(fold_N == fold)
-            for patch, score in zip(left_out, _score(detector, embed(image_N3HW[left_out])), strict=True):
+            for patch, score in zip(left_out, detector.score(embed(image_N3HW[left_out])), strict=True):
                 figure_scores.setdefault(int(patch), []).append(float(score))
             negatives = sample_negatives(image_N3HW[left_out], px, seed + 1)
-            negative_scores += _score(detector, embed(negatives)).tolist()
+            negative_scores += detector.score(embed(negatives)).tolist()
     scores = np.array([np.mean(member_scores) for member_scores in figure_scores.values()])
     threshold = float(np.quantile(scores, 1 - FALSE_ALARM_RATE))
     rates = OodRates(
@@ -107,9 +107,3 @@ def fit_ood_detector(run_dir: Path, seed: int, device: str, fold_N: np.ndarray, 
 def _embedder(member: member_files.Member, device: str) -> Callable[[Any], np.ndarray]:
     config, frame, identity = InferenceConfig(device=device), Frame(member.frame), tta_views("identity")
     return lambda image_N3HW: predict(member.classifier, image_N3HW, frame, identity, config).embedding_ND
-
-
-def _score(detector: LinearDetector, embedding_ND: np.ndarray) -> np.ndarray:
-    standard_ND = (embedding_ND - np.array(detector.mean)) / np.array(detector.std)
-    score_N: np.ndarray = standard_ND @ np.array(detector.coef) + detector.intercept
-    return score_N

@@ -5,7 +5,6 @@ Shapes: N training patches, D width of the embedding, K values of C, F inner fol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,27 +94,17 @@ def probe_data(
     return ProbeData(embedding_ND, target_N, weight_N, inner.loc[cohort.rows["patch_id"]].to_numpy())
 
 
-@dataclass(frozen=True)
-class ProbeResult:
-    """coef · embedding + intercept on raw embeddings, the C that was selected, and the inner log loss of every C."""
-
-    coef_D: np.ndarray
-    intercept: float
-    C: float
-    inner_loss: dict[float, float]
-
-
-def fit_probe(data: ProbeData, C_grid: Sequence[float] = C_GRID) -> ProbeResult:
+def fit_probe(data: ProbeData) -> tuple[np.ndarray, float, float]:
     """Fit a logistic regression to convergence on standardized embeddings, with C selected by the log loss of inner folds.
 
+    Return `(coef_D, intercept, C)`, on raw embeddings.
     Of the C whose loss is within half a standard error (over inner folds) of the least, the smallest is selected.
     """
-    loss_KF = np.array([[_inner_loss(data, C, fold) for fold in np.unique(data.inner_fold_N)] for C in C_grid])
+    loss_KF = np.array([[_inner_loss(data, C, fold) for fold in np.unique(data.inner_fold_N)] for C in C_GRID])
     mean_K, error_K = loss_KF.mean(1), loss_KF.std(1) / loss_KF.shape[1] ** 0.5
     best = int(mean_K.argmin())
-    selected = next(C for C, mean in zip(C_grid, mean_K, strict=True) if mean <= mean_K[best] + 0.5 * error_K[best])
-    coef_D, intercept = _fit_on_rows(data, np.ones(len(data.target_N), bool), selected)
-    return ProbeResult(coef_D, intercept, selected, dict(zip(C_grid, mean_K.tolist(), strict=True)))
+    selected = next(C for C, mean in zip(C_GRID, mean_K, strict=True) if mean <= mean_K[best] + 0.5 * error_K[best])
+    return *_fit_on_rows(data, np.ones(len(data.target_N), bool), selected), selected
 
 
 def _inner_loss(data: ProbeData, C: float, fold: int) -> float:
@@ -162,8 +151,7 @@ def fit_head(adaptation: Adaptation, head: Any, data: ProbeData) -> dict[str, fl
     if isinstance(adaptation, adapters.Prototype):
         coef_D, intercept = fit_prototypes(data)
     else:
-        result = fit_probe(data)
-        coef_D, intercept, recorded = result.coef_D, result.intercept, {"C": result.C}
+        coef_D, intercept, recorded["C"] = fit_probe(data)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(coef_D)[None])
         head.bias.fill_(intercept)

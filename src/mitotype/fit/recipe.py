@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from mitotype.core import records
 from mitotype.core.arguments import Argument, argument, arguments_of
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
 from mitotype.core.run_layout import RunRecord, names
+from mitotype.core.run_layout.decision import CalibrationKind
 from mitotype.core.run_layout.run import RECIPE_FIELDS_1
 
 HELP = "mitotype recipes default"
@@ -69,7 +70,7 @@ class Recipe:
     n_final_models: int = argument(0, low=0, meaning="members trained on every patch; with 0 the fold members are deployed")
     seed: int = argument(0, meaning="seed of everything random")
     # the decision, fitted on out-of-fold rows
-    calibration: str = argument("platt", meaning="calibration of the probabilities")
+    calibration: str = argument("platt", choices=get_args(CalibrationKind), meaning="calibration of the probabilities")
     threshold: str = argument("balanced_accuracy", meaning="rule of the decision threshold")
     abstention: str = argument("share(0.15)", meaning="rule of abstention")
     ood_flag: int = argument(1, low=0, high=1, meaning="1: fit a detector of images that are out of distribution")

@@ -9,43 +9,36 @@ decision.json     calibration, threshold, abstention, from out-of-fold rows only
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from mitotype.core import files, records, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import DataRecord, RunRecord, SplitRecord, names
+from mitotype.core.run_layout import DataRecord, LogLine, OnLog, RunRecord, SplitRecord, names
 from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
 from mitotype.fit import environment, lineage, ood, targets
-from mitotype.fit.context import OnLog, RunContext, load_run, required_px
+from mitotype.fit.context import RunContext, load_run, required_px
 from mitotype.fit.folds import assign_folds
 from mitotype.fit.member import fit_member
-from mitotype.fit.members import MemberPlan, is_complete, plan_members
+from mitotype.fit.members import is_complete, plan_members
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import distributed
 from mitotype.fit.validate import resolve_recipe, validate_recipe
-from mitotype.jobs.local import LogFollower, run_parallel
+from mitotype.jobs.local import run_local
+from mitotype.jobs.task import Callbacks, Task
 from mitotype.losses import Objective
 from mitotype.scores import decision, ensemble, table
 
 
 def start(
-    recipe: Recipe,
-    cohort: Cohort,
-    run_dir: Path,
-    *,
-    data: Sequence[str] = (),
-    hold_out: Sequence[str] = (),
-    device: str = "auto",
-    on_log: OnLog = lambda line: None,
+    recipe: Recipe, cohort: Cohort, run_dir: Path, *, device: str = "auto", on_log: OnLog = lambda line: None
 ) -> Path:
     """Train `recipe` on a labelled training cohort into a new folder. No test set is opened. See `create`."""
-    create(recipe, cohort, run_dir, data=data, hold_out=hold_out, device=device)
+    create(recipe, cohort, run_dir, device=device)
     return resume(run_dir, on_log=on_log)
 
 
@@ -80,7 +73,6 @@ def create(
     plans = plan_members(recipe, sorted(set(fold)))
     cohort = Cohort(cohort.name, rows, cohort.notes)
     sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
-    bases, teachers = lineage.source_digests(recipe, plans, cohort)
     record = RunRecord(
         recipe=recipe.to_dict(),
         overrides=recipe.overrides(),
@@ -94,8 +86,8 @@ def create(
         ),
         split=SplitRecord(recipe.folds, splits.digest(fold)),
         base=sources["base"],
-        bases=bases,
-        teachers=teachers,
+        bases={plan.name: lineage.base_digest(recipe, plan, cohort) for plan in plans},
+        teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
         reads_labels=lineage.uses_labels(recipe),
         notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
         started=run_layout.now(),
@@ -117,26 +109,20 @@ def resume(run_dir: Path, *, on_log: OnLog = lambda line: None) -> Path:
             return run_dir
         run = load_run(run_dir)
         plans = plan_members(run.recipe, sorted(set(run.cohort.rows["fold"])))
-        calls = [(run_dir, plan, {"job": i, "jobs": len(plans)}) for i, plan in enumerate(plans, 1)]
-        if run.record.workers > 1 and distributed.world_size() == 1:
-            _fit_in_parallel(run, calls, on_log)
-        else:
-            for call in calls:
-                fit_member(*call, on_log)
+        tasks = [
+            Task(run_dir, plan.name, fit_member, (run_dir, plan, LogLine(job=i, jobs=len(plans))))
+            for i, plan in enumerate(plans, 1)
+            if not is_complete(run_dir, plan)
+        ]
+        # A member follows from its own seed and number of threads, so that the number of workers changes nothing.
+        workers = run.record.workers if distributed.world_size() == 1 else 1
+        with closing(run_local(tasks, workers, Callbacks(on_log))) as outcomes:
+            for _, error in outcomes:
+                if error:
+                    raise error
         if is_main:
             finalize(run)
     return run_dir
-
-
-def _fit_in_parallel(run: RunContext, calls: list[tuple[Path, MemberPlan, dict[str, Any]]], on_log: OnLog) -> None:
-    """Fit the incomplete members in worker processes.
-
-    A member follows from its own seed and number of threads, so that the number of workers changes nothing.
-    """
-    incomplete = [call for call in calls if not is_complete(run.dir, call[1])]
-    log_follower = LogFollower([run.dir / names.LOG])
-    for _ in run_parallel(fit_member, incomplete, run.record.workers, log_follower, on_log):
-        pass
 
 
 def finalize(run: RunContext) -> None:

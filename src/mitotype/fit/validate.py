@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mitotype.backbones import adapters, backbones, weights
 from mitotype.backbones.model_spec import NORMALIZATION
-from mitotype.core import spec
+from mitotype.core import arguments, spec
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import PATCH_PX
 from mitotype.features import features
@@ -15,6 +15,7 @@ from mitotype.fit import lineage
 from mitotype.fit.recipe import FIELDS, Recipe
 from mitotype.fit.train import samplers, schedule
 from mitotype.losses import Objective, losses
+from mitotype.scores import abstain, threshold
 from mitotype.transforms import Augment, Frame, tta_views
 
 FOLDS = ("study", "domain", "none")
@@ -31,6 +32,8 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: Objective(recipe.objective),
         lambda: samplers.build(recipe.sampler),
         lambda: schedule.build(recipe.schedule),
+        lambda: arguments.build_one(recipe.threshold, threshold.RULES, "threshold rule", "mitotype train --help"),
+        lambda: arguments.build_one(recipe.abstention, abstain.RULES, "abstention rule", "mitotype train --help"),
         lambda: adapters.parse(recipe.adaptation),
         lambda: _check_sizes(recipe),
         lambda: _check_losses(recipe),

@@ -1,101 +1,71 @@
-"""Run calls in this process or in a pool of processes: small networks gain nothing from more than one thread."""
+"""Run tasks in this process or in a pool of processes: small networks gain nothing from more than one thread."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
+from mitotype.core import records
 from mitotype.core.errors import UserError
-from mitotype.jobs.task import Callbacks, OnLog, Task, log_files
+from mitotype.core.run_layout import LogLine, OnLog, names
+from mitotype.jobs.task import Callbacks, Task
 
 POLL_S = 0.5
-Call = tuple[Callable[..., None], tuple[Any, ...]]
+Outcomes = Generator[tuple[Task, UserError | None]]
 
 
-def run_local(tasks: Sequence[Task], workers: int, callbacks: Callbacks) -> Generator[tuple[Task, UserError | None]]:
+def run_local(tasks: Sequence[Task], workers: int, callbacks: Callbacks) -> Outcomes:
     """Run tasks, `workers` at once, and yield each with the UserError that it raised. On a GPU one runs at a time.
 
     After an error the remaining tasks of its group are yielded without being run.
     """
-    failed: set[Path] = set()
     on_cpu = all(task.resources.device == "cpu" for task in tasks)
     if on_cpu and min(workers, len(tasks)) > 1:
-        calls = [(task.function, task.args) for task in tasks]
-        follower = LogFollower(log_files(tasks))
-        outcomes = _in_pool(calls, workers, follower, callbacks.on_log, skip=lambda i: tasks[i].group in failed)
-    else:
-        outcomes = _in_process(tasks, callbacks.on_log, failed)
-    with closing(outcomes):
-        for i, error in outcomes:
-            if error:
-                failed.add(tasks[i].group)
-            yield tasks[i], error
+        return _in_pool(tasks, workers, callbacks.on_log)
+    return _in_process(tasks, callbacks.on_log)
 
 
-def run_parallel(
-    function: Callable[..., None],
-    calls: Sequence[tuple[Any, ...]],
-    workers: int,
-    log_follower: LogFollower,
-    on_log: OnLog,
-) -> Iterator[int]:
-    """Run `function(*call)` for every call in `workers` processes and yield the index of each call that has ended.
-
-    `function` is one of a module, since it travels by its name. `on_log` receives what the followed log files gain. The first
-    error ends all calls and is raised.
-    """
-    with closing(_in_pool([(function, call) for call in calls], workers, log_follower, on_log)) as outcomes:
-        for i, error in outcomes:
-            if error:
-                raise error
-            yield i
-
-
-def _in_process(tasks: Sequence[Task], on_log: OnLog, failed: set[Path]) -> Generator[tuple[int, UserError | None]]:
-    for i, task in enumerate(tasks):
+def _in_process(tasks: Sequence[Task], on_log: OnLog) -> Outcomes:
+    failed: set[Path] = set()
+    for task in tasks:
         error = None
         if task.group not in failed:
             try:
                 task.function(*task.args, on_log)
             except UserError as raised:
                 error = raised
-        yield i, error
+                failed.add(task.group)
+        yield task, error
 
 
-def _in_pool(
-    calls: Sequence[Call],
-    workers: int,
-    log_follower: LogFollower,
-    on_log: OnLog,
-    skip: Callable[[int], bool] = lambda i: False,
-) -> Generator[tuple[int, UserError | None]]:
-    """Yield the index of every call and its UserError. A call is submitted when a worker is free, unless `skip(index)`."""
-    waiting, running = deque(enumerate(calls)), dict[Future[None], int]()
+def _in_pool(tasks: Sequence[Task], workers: int, on_log: OnLog) -> Outcomes:
+    """Submit a task when a worker is free, unless its group has failed."""
+    waiting, running, failed = deque(tasks), dict[Future[None], Task](), set[Path]()
+    log_follower = LogFollower(tasks)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_exit_with_parent, initargs=(os.getpid(),)) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    i, (function, args) = waiting.popleft()
-                    if skip(i):
-                        yield i, None
+                    task = waiting.popleft()
+                    if task.group in failed:
+                        yield task, None
                     else:
-                        running[pool.submit(function, *args)] = i
+                        running[pool.submit(task.function, *task.args)] = task
                 ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-                for line in log_follower.new_lines():
-                    on_log(line)
+                log_follower.forward(on_log)
                 for future in ended:
-                    yield running.pop(future), _user_error(future)
+                    task, error = running.pop(future), _user_error(future)
+                    if error:
+                        failed.add(task.group)
+                    yield task, error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
@@ -129,14 +99,14 @@ def _exit_with_parent(parent: int) -> None:
 
 
 class LogFollower:
-    """Reads the lines that files of JSON lines gain."""
+    """Reads the lines that the logs of the tasks' groups gain."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        paths = dict.fromkeys(task.group / names.LOG for task in tasks)
         self.offsets = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
 
-    def new_lines(self) -> list[dict[str, Any]]:
-        """Return the complete lines since the last call."""
-        lines = []
+    def forward(self, on_log: OnLog) -> None:
+        """Pass on the complete lines since the last call."""
         for path, offset in self.offsets.items():
             if not path.is_file():
                 continue
@@ -144,5 +114,5 @@ class LogFollower:
                 file.seek(offset)
                 raw = file.read().rpartition(b"\n")[0]
             self.offsets[path] += len(raw) + bool(raw)
-            lines += [json.loads(line) for line in raw.splitlines()]
-        return lines
+            for line in raw.splitlines():
+                on_log(records.decode(line, LogLine, f"A line of the log '{path}'"))

@@ -6,13 +6,13 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mitotype.core.errors import UserError
-from mitotype.jobs.local import POLL_S, LogFollower
-from mitotype.jobs.task import Callbacks, Resources, Task, log_files
+from mitotype.jobs.local import POLL_S, LogFollower, Outcomes
+from mitotype.jobs.task import Callbacks, Resources, Task
 
 RAY = "ray"
 MAX_RETRIES = 3  # of a task whose worker was killed
@@ -20,9 +20,7 @@ FORWARDED_ENV = ("HF_HOME", "HF_HUB_OFFLINE", "XDG_CACHE_HOME")  # where workers
 OBJECT_STORE_BYTES = 100 * 2**20  # tasks exchange only their arguments
 
 
-def run_on_ray(
-    tasks: Sequence[Task], address: str, workers: int, callbacks: Callbacks
-) -> Generator[tuple[Task, UserError | None]]:
+def run_on_ray(tasks: Sequence[Task], address: str, workers: int, callbacks: Callbacks) -> Outcomes:
     """Run tasks and yield each with the UserError that it raised. A task whose worker is killed is run again.
 
     `address` is "ray" (a cluster on this machine with processors for `workers` tasks at once, shut down at the end) or that
@@ -64,10 +62,10 @@ def import_ray() -> Any:
     return ray
 
 
-def _outcomes(tasks: Sequence[Task], callbacks: Callbacks) -> Generator[tuple[Task, UserError | None]]:
+def _outcomes(tasks: Sequence[Task], callbacks: Callbacks) -> Outcomes:
     ray = import_ray()
     options = functools.cache(_options)
-    log_follower = LogFollower(log_files(tasks))
+    log_follower = LogFollower(tasks)
     running = {
         ray.remote(task.function).options(max_retries=MAX_RETRIES, **options(task.resources)).remote(*task.args): task
         for task in tasks
@@ -75,8 +73,7 @@ def _outcomes(tasks: Sequence[Task], callbacks: Callbacks) -> Generator[tuple[Ta
     try:
         while running:
             ended, _ = ray.wait(list(running), num_returns=1, timeout=POLL_S)
-            for line in log_follower.new_lines():
-                callbacks.on_log(line)
+            log_follower.forward(callbacks.on_log)
             for ref in ended:
                 task = running.pop(ref)
                 error = _user_error(ref, task)
@@ -98,16 +95,15 @@ def _cancel(refs: Iterable[Any], *, force: bool) -> None:
 def _user_error(ref: Any, task: Task) -> UserError | None:
     """Return the UserError that a task raised, or one for a worker that died repeatedly. A cancelled task has none."""
     ray = import_ray()
-    exceptions = ray.exceptions
     try:
         ray.get(ref)
-    except exceptions.TaskCancelledError:
+    except ray.exceptions.TaskCancelledError:
         return None
-    except exceptions.RayTaskError as error:
+    except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError):
             return error.cause
         raise
-    except (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError, exceptions.NodeDiedError):
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError):
         return UserError(
             f"The worker of '{task.name}' of '{task.group.name}' died {MAX_RETRIES + 1} times.",
             fix="most likely memory ran out: run fewer at once with --workers; "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names
-
-OnLog = Callable[[dict[str, Any]], None]
+from mitotype.core.run_layout import OnLog
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,3 @@ class Callbacks:
 
     on_log: OnLog = lambda line: None
     on_done: Callable[[int], None] = lambda count: None
-
-
-def log_files(tasks: Sequence[Task]) -> list[Path]:
-    """Return the log files of the groups of `tasks`."""
-    return [group / names.LOG for group in dict.fromkeys(task.group for task in tasks)]

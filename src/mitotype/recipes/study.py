@@ -37,12 +37,8 @@ AUGMENT = {
     "uni2-h": UNCROPPED,
 }
 END_TO_END_INIT = {"efficientnetv2-m": "", "swin-base": "published", "vit-l16": "published"}
-NORMALIZATION = {
-    "virchow": "half",
-    "virchow2": "half",
-    "vit-l16": "imagenet",
-    "efficientnetv2-m": "imagenet",
-}  # where the study did not use the publisher's
+# Where the study did not use the publisher's.
+NORMALIZATION = {"virchow": "half", "virchow2": "half", "vit-l16": "imagenet", "efficientnetv2-m": "imagenet"}
 
 
 def study_recipe(backbone: str, adaptation: str) -> Recipe:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
@@ -54,15 +54,11 @@ class Decision(DecisionRecord, frozen=True, kw_only=True):
                 fix="evaluate it on other images, or on part 'out-of-fold', where it is cross-fitted",
             )
 
-    @classmethod
-    def from_record(cls, record: DecisionRecord) -> Decision:
-        return msgspec.convert(record, cls, from_attributes=True)
-
 
 def with_seen_digests(decision: Decision, digests: Iterable[str]) -> Decision:
     """Return the decision with more digests of seen images: those that the weights of its members were trained on."""
     more = {short_digest(digest) for digest in digests} - {""}
-    return msgspec.structs.replace(decision, digests=tuple(sorted(more.union(decision.digests))))
+    return replace(decision, digests=tuple(sorted(more.union(decision.digests))))
 
 
 def short_digest(digest: Any) -> str:

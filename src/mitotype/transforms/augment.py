@@ -5,12 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mitotype.core.spec import canonical
 from mitotype.transforms.distributions import target_index
 from mitotype.transforms.geometry import center_crop, check_size
-from mitotype.transforms.pipeline import crop_px_of, parse
+from mitotype.transforms.pipeline import Pipeline
 from mitotype.transforms.resampling import Buffer, as_float, resample
-from mitotype.transforms.transform import FrameOp, Params, PixelOp, WarpOp
+from mitotype.transforms.transform import FrameOp, Params, PixelOp, WarpOp, to_device
 
 
 def slice_params(params: Params, rows: slice | Tensor) -> Params:
@@ -18,7 +17,7 @@ def slice_params(params: Params, rows: slice | Tensor) -> Params:
     return {key: value[rows] for key, value in params.items()}
 
 
-class Augment:
+class Augment(Pipeline):
     """Augments batches by a spec such as "affine(shift=3) | elastic(3, 12) | d4 | stain(0.1) | blur(1, p=0.5) | crop(64)".
 
     Order: stain normalisation of the whole image, warps (all of them one resampling straight onto the crop), pixel steps
@@ -32,22 +31,11 @@ class Augment:
     """
 
     def __init__(self, spec: str, *, bank_K3HW: Tensor | None = None) -> None:
-        self.steps = parse(spec, random=True)
-        self.spec = canonical(self.steps)
-        self._crop_px = crop_px_of(self.steps)
+        super().__init__(spec, random=True)
         self._bank_K3HW = bank_K3HW
         self._buffer = Buffer()
         if bank_K3HW is not None:
             check_size(bank_K3HW, self.needs_px)
-
-    @property
-    def needs_px(self) -> int:
-        """Smallest allowed side of an input image. What a warp reads past the edge is the image's reflection."""
-        return self._crop_px or 1
-
-    def output_px(self, input_px: int) -> int:
-        """Return the side of the output for images whose shorter side is `input_px`."""
-        return self._crop_px or input_px
 
     def sample_params(self, batch_size: int, generator: torch.Generator, input_px: int) -> Params:
         """Return the random parameters of `batch_size` patches of `input_px`: CPU tensors with one row per patch."""
@@ -101,7 +89,7 @@ class Augment:
             if isinstance(step.op, FrameOp):
                 image_B3HW = step.op.apply(as_float(image_B3HW))
             elif isinstance(step.op, WarpOp):
-                warps.append((step.op, _to(step_params, image_B3HW.device)))
+                warps.append((step.op, to_device(step_params, image_B3HW.device)))
             elif isinstance(step.op, PixelOp):
                 pixel_ops.append((step.op, step_params))
         image_B3CC = resample(image_B3HW, warps, crop_px, self._buffer)
@@ -114,24 +102,16 @@ class Augment:
         applied_B = params.pop("applied_B", None)
         if op.needs_targets:
             params["target_B3CC"] = self._targets(image_B3CC, params["target_B"])
+        params = to_device(params, device)
         if applied_B is None or bool(applied_B.all()):
-            return op.apply(image_B3CC, _to(params, device))
+            return op.apply(image_B3CC, params)
         if not bool(applied_B.any()):
             return image_B3CC
-        rows = applied_B.nonzero().squeeze(1)
-        part = {key: value[rows.to(value.device)] for key, value in params.items()}
-        rows = rows.to(device)
-        return image_B3CC.index_copy_(0, rows, op.apply(image_B3CC[rows], _to(part, device)))
+        rows = applied_B.nonzero().squeeze(1).to(device)
+        return image_B3CC.index_copy_(0, rows, op.apply(image_B3CC[rows], slice_params(params, rows)))
 
     def _targets(self, image_B3CC: Tensor, target_B: Tensor) -> Tensor:
         if self._bank_K3HW is None:
             return image_B3CC[target_index(target_B, len(image_B3CC), exclude_self=True).to(image_B3CC.device)]
         rows = target_index(target_B, len(self._bank_K3HW), exclude_self=False).to(self._bank_K3HW.device)
         return as_float(center_crop(self._bank_K3HW[rows], image_B3CC.shape[-1])).to(image_B3CC.device)
-
-    def __repr__(self) -> str:
-        return f"Augment({self.spec!r})"
-
-
-def _to(params: Params, device: torch.device) -> Params:
-    return {key: value.to(device, non_blocking=True) for key, value in params.items()}

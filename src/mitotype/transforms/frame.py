@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mitotype.core.spec import canonical
 from mitotype.transforms.geometry import center_crop, check_size
-from mitotype.transforms.pipeline import crop_px_of, parse
+from mitotype.transforms.pipeline import Pipeline
 from mitotype.transforms.resampling import as_float, resample
-from mitotype.transforms.transform import FrameOp, Params, WarpOp
+from mitotype.transforms.transform import FrameOp, WarpOp, to_device
 
 
-class Frame:
+class Frame(Pipeline):
     """Frames batches by a spec such as "crop(64)" or "macenko | fisheye(0.3) | crop(64)".
 
     Order: stain normalisation (on the whole image), fisheye at its full strength, crop. Without a crop the largest
@@ -20,20 +19,9 @@ class Frame:
     """
 
     def __init__(self, spec: str = "crop(64)") -> None:
-        self.steps = parse(spec, random=False)
-        self.spec = canonical(self.steps)
+        super().__init__(spec, random=False)
         self._frame_ops = [step.op for step in self.steps if isinstance(step.op, FrameOp)]
         self._warps = [step.op for step in self.steps if isinstance(step.op, WarpOp)]
-        self._crop_px = crop_px_of(self.steps)
-
-    @property
-    def needs_px(self) -> int:
-        """Smallest allowed side of an input image."""
-        return self._crop_px or 1
-
-    def output_px(self, input_px: int) -> int:
-        """Return the side of the output for images whose shorter side is `input_px`."""
-        return self._crop_px or input_px
 
     @torch.no_grad()
     def __call__(self, image_B3HW: Tensor) -> Tensor:
@@ -46,15 +34,8 @@ class Frame:
         for op in self._frame_ops:
             image_B3HW = op.apply(as_float(image_B3HW))
         if self._warps:
-            image_B3CC = resample(image_B3HW, [(warp, _fixed(warp, image_B3HW)) for warp in self._warps], crop_px)
+            params = [to_device(warp.fixed_params(len(image_B3HW)) or {}, image_B3HW.device) for warp in self._warps]
+            image_B3CC = resample(image_B3HW, list(zip(self._warps, params, strict=True)), crop_px)
         else:
             image_B3CC = as_float(center_crop(image_B3HW, crop_px))
         return image_B3CC.contiguous(memory_format=torch.channels_last)
-
-    def __repr__(self) -> str:
-        return f"Frame({self.spec!r})"
-
-
-def _fixed(warp: WarpOp, image_B3HW: Tensor) -> Params:
-    params = warp.fixed_params(len(image_B3HW)) or {}
-    return {key: value.to(image_B3HW.device) for key, value in params.items()}

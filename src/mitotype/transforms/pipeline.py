@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mitotype.core import spec
@@ -28,6 +27,27 @@ class PipelineStep:
         return spec_of(self.name, self.op, **({"p": self.p} if self.p < 1 else {}))
 
 
+class Pipeline:
+    """The steps of a spec: the base class of Frame and Augment."""
+
+    def __init__(self, text: str, *, random: bool) -> None:
+        self.steps = parse(text, random=random)
+        self.spec = spec.canonical(self.steps)
+        self._crop_px = next((step.op.px for step in self.steps if isinstance(step.op, CropOp)), None)
+
+    @property
+    def needs_px(self) -> int:
+        """Smallest allowed side of an input image. What a warp reads past the edge is the image's reflection."""
+        return self._crop_px or 1
+
+    def output_px(self, input_px: int) -> int:
+        """Return the side of the output for images whose shorter side is `input_px`."""
+        return self._crop_px or input_px
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec!r})"
+
+
 def parse(text: str, *, random: bool) -> tuple[PipelineStep, ...]:
     """Return the steps of a frame (`random=False`: it is deterministic) or of an augment.
 
@@ -49,11 +69,6 @@ def parse(text: str, *, random: bool) -> tuple[PipelineStep, ...]:
             fix="remove steps",
         )
     return tuple(steps)
-
-
-def crop_px_of(steps: Sequence[PipelineStep]) -> int | None:
-    """Return the side of the crop, None where the steps have none."""
-    return next((step.op.px for step in steps if isinstance(step.op, CropOp)), None)
 
 
 def _build(step: Step, random: bool) -> PipelineStep:

@@ -5,7 +5,6 @@ Shapes: B patches; H, W height and width of the input image, px; C side of the c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from mitotype.core.registry import Registry
@@ -20,12 +19,10 @@ Params: TypeAlias = "dict[str, Tensor]"  # random parameters of one step or of a
 class Transform:
     """A transform is a frozen dataclass whose fields, made by `core.arguments.argument`, are its arguments.
 
-    The first line of its docstring is its summary in listings. `identity` gives the arguments at which it changes nothing;
-    None where there are none. `source` cites the paper that it follows.
+    The first line of its docstring is its summary in listings. `source` cites the paper that it follows.
     """
 
     kind: ClassVar[str]
-    identity: ClassVar[Mapping[str, float] | None] = None
     source: ClassVar[str] = ""
 
 
@@ -92,6 +89,11 @@ class CropOp(Transform):
 
     kind = "crop"
     px: int
+
+
+def to_device(params: Params, device: torch.device) -> Params:
+    """Return the parameters on a device."""
+    return {key: value.to(device, non_blocking=True) for key, value in params.items()}
 
 
 transforms: Registry[type[Transform]] = Registry("transform", "transforms", "mitotype.transforms.ops")

@@ -174,3 +174,15 @@ def test_the_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "decision.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=r"decision\.json' is not valid: .* at key `threshold\.value`"):
         records.read(tmp_path / "decision.json", DecisionRecord, what="decision")
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    records.write(tmp_path / "a.json", {"x": math.nan, "y": [math.inf, 1.5]})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": None, "y": [None, 1.5]}
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"[" * 100_000])
+def test_broken_json_is_a_user_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.json"):
+        records.read(tmp_path / "a.json", RunRecord)

@@ -12,6 +12,7 @@ import pytest
 from mitotype import datasets
 from mitotype.datasets.audit.agreement import Agreement, against_others, agreement, cohen_kappa, fleiss_kappa
 from mitotype.datasets.readers import atnorm_md
+from tests.datasets import example_folders as examples
 
 
 def test_closed_forms() -> None:
@@ -53,7 +54,7 @@ def test_ties_and_missing_votes_are_dropped() -> None:
 def published_agreement(name: str, shared_data: Path) -> Agreement:
     root = shared_data / "AMi-Br_Benchmark"
     if name == "atnorm-md":
-        cohort = atnorm_md.read_table(root / atnorm_md.VOTES_CSV)
+        cohort = examples.table_cohort("atnorm-md", root / atnorm_md.VOTES_CSV)
     else:
         (cohort,) = datasets.read(f"{name}={root}", part="all")
     measured = agreement(list(cohort.rows["expert_votes"]))

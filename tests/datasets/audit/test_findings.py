@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from mitotype import datasets
+from mitotype.core import records
 from mitotype.datasets.audit import findings
 from mitotype.datasets.audit.near_duplicates import INVERSE, SYMMETRIES, apply_symmetry, find_near_duplicates, to_gray
 from mitotype.datasets.readers import midog25
@@ -94,7 +95,7 @@ def test_findings_of_a_users_cohorts(tmp_path: Path) -> None:
     assert set(by_code["M006"].patches) == {"train/5", "test/own"} and "c5" in by_code["M006"].text
     assert set(by_code) == {"duplicate", "M005", "M004", "M006"}
     assert [f.code for f in result if f.code == "M003"] == ["M003", "M003"]
-    assert json.loads(json.dumps(findings.to_dicts(result)))[0]["severity"] == result[0].severity == "warning"
+    assert json.loads(records.encode(result))[0]["severity"] == result[0].severity == "warning"
     assert steps == ["images", "near duplicates", "counts and agreement"]
     assert str(result[0]).startswith("warning: ")
 
@@ -130,7 +131,7 @@ def test_the_copies_in_atnorm_br_are_reported(shared_data: Path, tmp_path: Path)
 
 @pytest.mark.real
 def test_leaks_of_midog25_are_reported_from_its_table(shared_data: Path) -> None:
-    cohort = midog25.read_table(shared_data / "MIDOG25" / midog25.CSV_NAME)
+    cohort = examples.table_cohort("midog25", shared_data / "MIDOG25" / midog25.CSV_NAME)
     (amibr,) = datasets.read(f"amibr-test={shared_data / 'AMi-Br_Benchmark'}", part="test")
     table_only = amibr.rows.assign(path="")
     result = findings.audit([cohort, type(amibr)("amibr-test", table_only)])

@@ -196,6 +196,18 @@ def test_a_present_file_is_accepted_only_with_its_digest(server: Server, tmp_pat
     assert server.requests == []
 
 
+def test_damaged_records_are_errors(server: Server, tmp_path: Path) -> None:
+    fetch("amibr", tmp_path, sources=source_of(server))
+    for text in ("no json", "[]", '{"sub/data.bin": {}}', '{"sub/data.bin": 1}'):
+        (tmp_path / "fetched.json").write_text(text)
+        with pytest.raises(UserError, match=r"record of downloads .* is not valid"):
+            fetch("amibr", tmp_path, sources=source_of(server))
+    (tmp_path / "b" / "sub").mkdir(parents=True)
+    (tmp_path / "b" / "sub" / "data.bin.part.json").write_text("[]")
+    with pytest.raises(UserError, match=r"state of a transfer .* is not valid"):
+        fetch("amibr", tmp_path / "b", sources=source_of(server))
+
+
 def test_errors_of_the_server(server: Server, tmp_path: Path) -> None:
     server.status = [503]
     assert fetch("amibr", tmp_path / "a", sources=source_of(server))[0].read_bytes() == CONTENT

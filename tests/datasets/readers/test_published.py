@@ -14,7 +14,7 @@ import pytest
 from mitotype import datasets
 from mitotype.core.errors import UserError
 from mitotype.core.schema import COHORT_COLUMNS
-from mitotype.datasets.readers import atnorm_md, midog25, omg_octo
+from mitotype.datasets.readers import atnorm_md, midog25
 from tests.datasets import example_folders as examples
 
 
@@ -120,7 +120,7 @@ def test_errors_of_amibr_name_the_file(root: Path) -> None:
     with pytest.raises(UserError, match=r"majority of .* is not that of its votes"):
         datasets.read(str(root), part="train")
     csv.write_text(good.replace("True", "yes", 1))
-    with pytest.raises(UserError, match="neither True nor False"):
+    with pytest.raises(UserError, match="other than False or True"):
         datasets.read(str(root), part="train")
     test_stem = examples.some_rows("amibr", test=2).index[0]
     csv.write_text(good.replace(f"{stem}.png", f"{test_stem}.png"))
@@ -318,13 +318,13 @@ def test_a_renamed_copy_is_detected_by_its_images(shared_data: Path, tmp_path: P
 
 @pytest.mark.real
 def test_the_real_label_tables(shared_data: Path) -> None:
-    midog_all = midog25.read_table(shared_data / "MIDOG25" / midog25.CSV_NAME)
+    midog_all = examples.table_cohort("midog25", shared_data / "MIDOG25" / midog25.CSV_NAME)
     assert (len(midog_all), midog_all.rows["case_id"].nunique()) == (11937, 475)
     assert any("49 rows" in note and "25 AAN → N" in note for note in midog_all.notes)
     assert midog_all.rows["scanner"].nunique() == 4 and len(midog_all.notes) == 2
-    octo = omg_octo.read_table(shared_data / "OMG-Octo" / "labels.csv")
+    octo = examples.table_cohort("omg-octo", shared_data / "OMG-Octo" / "labels.csv")
     assert (len(octo), int(octo.rows["label"].sum()), octo.rows["case_id"].nunique()) == (1753, 1375, 125)
-    md = atnorm_md.read_table(shared_data / "AMi-Br_Benchmark" / atnorm_md.VOTES_CSV)
+    md = examples.table_cohort("atnorm-md", shared_data / "AMi-Br_Benchmark" / atnorm_md.VOTES_CSV)
     assert (len(md), int(md.rows["label"].sum()), md.rows["case_id"].nunique()) == (2107, 219, 60)
     assert md.rows.groupby("domain")["label"].sum()["human melanoma"] == 69
     with pytest.raises(UserError, match="None of the 11937 images"):
@@ -335,7 +335,7 @@ def test_the_real_label_tables(shared_data: Path) -> None:
 def test_a_figure_has_the_same_case_and_centre_in_both_tables(shared_data: Path) -> None:
     """AMi-Br's MIDOG21 patches are MIDOG 2025's by slide and centre, all 1,721, with the same domain."""
     (amibr,) = datasets.read(f"amibr={shared_data / 'AMi-Br_Benchmark'}", part="all")
-    midog_all = midog25.read_table(shared_data / "MIDOG25" / midog25.CSV_NAME)
+    midog_all = examples.table_cohort("midog25", shared_data / "MIDOG25" / midog25.CSV_NAME)
     key = ["case_id", "x_px", "y_px", "domain"]
     both = amibr.rows.merge(midog_all.rows, on=key, suffixes=("", "_m"))
     assert len(both) == 1721 and (both["part"] == "test").sum() == 429

@@ -165,7 +165,7 @@ def test_a_changed_list_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not the list"):
         read(str(tmp_path), part="all")
     (tmp_path / MARKER).write_text("[]")
-    with pytest.raises(UserError, match="not a marker"):
+    with pytest.raises(UserError, match=r"marker of a synthetic cohort .* is not valid"):
         read(str(tmp_path), part="all")
 
 

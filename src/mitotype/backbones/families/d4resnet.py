@@ -67,27 +67,24 @@ def _build(spec: ModelSpec, size_px: int, model_kwargs: Mapping[str, Any]) -> nn
     return D4ResNet(**{**spec.arch_kwargs, **model_kwargs})
 
 
-SIZES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...], float]] = {  # stem, widths, blocks, million parameters
-    "tiny": (4, (8, 16, 32), (1, 2, 2), 0.336),
-}
+WIDTHS = (8, 16, 32)
 
-for size, (stem, widths, counts, params_m) in SIZES.items():
-    backbones.add(
-        f"d4resnet-{size}",
-        ModelSpec(
-            **NO_WEIGHTS,
-            **NO_LORA,
-            **no_tokens(widths[-1]),
-            state_dict_format="own",
-            arch="d4resnet",
-            arch_kwargs={"stem": stem, "widths": widths, "blocks": counts},
-            pretrained_size_px=64,
-            size_px=64,
-            multiple_px=2 ** (len(widths) + 1),
-            interpolation="bilinear",
-            patch_px=None,
-            params_m=params_m,
-            verified="built",
-            source="mitotype, after Cohen & Welling, arXiv 1602.07576, and He et al., arXiv 1512.03385",
-        ),
-    )(_build)
+backbones.add(
+    "d4resnet-tiny",
+    ModelSpec(
+        **NO_WEIGHTS,
+        **NO_LORA,
+        **no_tokens(WIDTHS[-1]),
+        state_dict_format="own",
+        arch="d4resnet",
+        arch_kwargs={"stem": 4, "widths": WIDTHS, "blocks": (1, 2, 2)},
+        pretrained_size_px=64,
+        size_px=64,
+        multiple_px=2 ** (len(WIDTHS) + 1),
+        interpolation="bilinear",
+        patch_px=None,
+        params_m=0.336,
+        verified="built",
+        source="mitotype, after Cohen & Welling, arXiv 1602.07576, and He et al., arXiv 1512.03385",
+    ),
+)(_build)

@@ -15,7 +15,7 @@ for name, (size, width, blocks, params_m) in SIZES.items():
         name,
         ModelSpec(
             **TIMM_NATURAL,
-            **vit(patch_px=14, width=width, blocks=blocks),
+            **vit(patch_px=14, width=width, blocks=blocks, prefix_tokens=1, pooling="cls"),
             **APACHE,
             weights=f"hf-hub:timm/vit_{size}_patch14_dinov2.lvd142m",
             arch=f"vit_{size}_patch14_dinov2",
@@ -24,8 +24,6 @@ for name, (size, width, blocks, params_m) in SIZES.items():
             size_px=224,
             resize_px=None,
             normalization=IMAGENET,
-            prefix_tokens=1,
-            default_pooling="cls",
             params_m=params_m,
             verified="built",
             source="timm; Oquab et al., arXiv 2304.07193",

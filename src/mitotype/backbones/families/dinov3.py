@@ -1,6 +1,6 @@
 """DINOv3 (Meta, arXiv 2508.10104): rotary transformers with four registers; the weights have a license of their own."""
 
-from mitotype.backbones.fact_groups import RESTRICTED, TIMM_NATURAL, vit
+from mitotype.backbones.fact_groups import TIMM_NATURAL, restricted, vit
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
@@ -20,8 +20,8 @@ for size, (timm_size, width, blocks, params_m, mlp_layers) in SIZES.items():
         f"dinov3-{size}",
         ModelSpec(
             **TIMM_NATURAL,
-            **(vit(patch_px=16, width=width, blocks=blocks) | lora),
-            **RESTRICTED,
+            **(vit(patch_px=16, width=width, blocks=blocks, prefix_tokens=5, pooling="cls") | lora),
+            **restricted("DINOv3 licence"),
             weights=f"hf-hub:timm/vit_{timm_size}_patch16_dinov3.lvd1689m",
             arch=f"vit_{timm_size}_patch16_dinov3",
             arch_kwargs={"dynamic_img_size": False},  # the rotary table is built once, for the input size
@@ -29,10 +29,7 @@ for size, (timm_size, width, blocks, params_m, mlp_layers) in SIZES.items():
             size_px=256,
             resize_px=None,
             normalization=IMAGENET,
-            prefix_tokens=5,
-            default_pooling="cls",
             params_m=params_m,
-            license="DINOv3 licence",
             verified="built",
             source="timm; Siméoni et al., arXiv 2508.10104",
         ),

@@ -1,6 +1,6 @@
 """Tile encoder of Prov-GigaPath (Providence, Microsoft): a DINOv2 giant with patches of 16 px instead of 14."""
 
-from mitotype.backbones.fact_groups import RESTRICTED, TIMM_FORMAT, vit
+from mitotype.backbones.fact_groups import TIMM_FORMAT, restricted, vit
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
@@ -8,8 +8,8 @@ backbones.add(
     "gigapath",
     ModelSpec(
         **TIMM_FORMAT,
-        **vit(patch_px=16, width=1536, blocks=40),
-        **RESTRICTED,
+        **vit(patch_px=16, width=1536, blocks=40, prefix_tokens=1, pooling="cls"),
+        **restricted("Apache-2.0 text with research-only conditions"),
         weights="hf-hub:prov-gigapath/prov-gigapath",
         arch="vit_giant_patch14_dinov2",
         arch_kwargs={
@@ -26,13 +26,10 @@ backbones.add(
         resize_px=256,
         interpolation="bicubic",
         normalization=IMAGENET,
-        prefix_tokens=1,
-        default_pooling="cls",
         params_m=1134.95,
         mpp_um=(0.5,),
         precision="fp16",
         example=("images/prov_normal_000_1.png", "images/prov_normal_000_1.pt"),
-        license="Apache-2.0 text with research-only conditions",
         gated=True,
         verified="built",
         source="repository and model card; Xu et al., Nature 2024",

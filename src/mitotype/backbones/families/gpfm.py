@@ -7,7 +7,7 @@ from mitotype.backbones.transformer_trunk import TransformerTrunk
 backbones.add(
     "gpfm",
     ModelSpec(
-        **vit(patch_px=14, width=1024, blocks=24),
+        **vit(patch_px=14, width=1024, blocks=24, prefix_tokens=1, pooling="cls"),
         **SIZE_224,
         **CC_BY_NC_ND,
         weights="hf-hub:majiabo/GPFM",
@@ -18,8 +18,6 @@ backbones.add(
         pretrained_antialias=True,
         interpolation="bicubic",
         normalization=IMAGENET,
-        prefix_tokens=1,
-        default_pooling="cls",
         params_m=303.23,
         mpp_um=(0.5,),
         precision="fp16",

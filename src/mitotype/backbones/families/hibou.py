@@ -16,7 +16,7 @@ for size, (repository, width, blocks, mlp_ratio, params_m, gated) in SIZES.items
     backbones.add(
         f"hibou-{size}",
         ModelSpec(
-            **vit(patch_px=14, width=width, blocks=blocks),
+            **vit(patch_px=14, width=width, blocks=blocks, prefix_tokens=5, pooling="cls"),
             **SIZE_224,
             **APACHE,
             weights=f"hf-hub:{repository}",
@@ -27,8 +27,6 @@ for size, (repository, width, blocks, mlp_ratio, params_m, gated) in SIZES.items
             pretrained_antialias=True,
             interpolation="bicubic",
             normalization=HIBOU,
-            prefix_tokens=5,
-            default_pooling="cls",
             params_m=params_m,
             mpp_um=(0.5,),
             precision="fp32",

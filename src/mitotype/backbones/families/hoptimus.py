@@ -7,9 +7,9 @@ from mitotype.backbones.model_spec import ModelSpec, Normalization, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
 HOPTIMUS: dict[str, Any] = {
-    **TIMM_FORMAT, **SIZE_224, "pretrained_antialias": True, "interpolation": "bicubic", "prefix_tokens": 5,
+    **TIMM_FORMAT, **SIZE_224, "pretrained_antialias": True, "interpolation": "bicubic",
     "normalization": Normalization((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517)),
-    "default_pooling": "cls", "mpp_um": (0.5,), "precision": "fp16", "example": None,
+    "mpp_um": (0.5,), "precision": "fp16", "example": None,
 }  # fmt: skip
 GIANTS = {  # name: (repository, license, gated, source)
     "h-optimus-0": ("bioptimus/H-optimus-0", APACHE, False, "model card; bioptimus/releases, 2024"),
@@ -21,7 +21,7 @@ for name, (repository, license_facts, gated, source) in GIANTS.items():
         name,
         ModelSpec(
             **HOPTIMUS,
-            **vit(patch_px=14, width=1536, blocks=40),
+            **vit(patch_px=14, width=1536, blocks=40, prefix_tokens=5, pooling="cls"),
             **license_facts,
             weights=f"hf-hub:{repository}",
             arch="vit_giant_patch14_reg4_dinov2",
@@ -37,7 +37,7 @@ backbones.add(
     "h0-mini",
     ModelSpec(
         **HOPTIMUS,
-        **vit(patch_px=14, width=768, blocks=12),
+        **vit(patch_px=14, width=768, blocks=12, prefix_tokens=5, pooling="cls"),
         **CC_BY_NC_ND,
         weights="hf-hub:bioptimus/H0-mini",
         arch="vit_base_patch14_reg4_dinov2",

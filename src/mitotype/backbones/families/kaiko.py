@@ -1,6 +1,6 @@
 """First pathology transformers of kaiko.ai (arXiv 2404.15217): DINO ViT-S and ViT-B, DINOv2 ViT-L with four registers."""
 
-from mitotype.backbones.fact_groups import RESTRICTED, TIMM_FORMAT, vit
+from mitotype.backbones.fact_groups import TIMM_FORMAT, restricted, vit
 from mitotype.backbones.model_spec import HALF_STD, ModelSpec, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
@@ -17,8 +17,8 @@ for name, (weights, arch, patch_px, pretrained_size_px, width, blocks, prefix_to
         name,
         ModelSpec(
             **TIMM_FORMAT,
-            **vit(patch_px=patch_px, width=width, blocks=blocks),
-            **RESTRICTED,
+            **vit(patch_px=patch_px, width=width, blocks=blocks, prefix_tokens=prefix_tokens, pooling="cls"),
+            **restricted("Kaiko Non-Commercial Public Licence v1"),
             weights=f"hf-hub:1aurent/vit_{weights}_224.kaiko_ai_towards_large_pathology_fms",
             arch=f"vit_{arch}",
             arch_kwargs={},
@@ -28,13 +28,10 @@ for name, (weights, arch, patch_px, pretrained_size_px, width, blocks, prefix_to
             resize_px=None,
             interpolation="bilinear",
             normalization=HALF_STD,
-            prefix_tokens=prefix_tokens,
-            default_pooling="cls",
             params_m=params_m,
             mpp_um=(0.5,),
             precision="fp32",
             example=None,
-            license="Kaiko Non-Commercial Public Licence v1",
             gated=False,
             verified="built",
             source="repository and model card; Aben et al., arXiv 2404.15217",

@@ -7,7 +7,7 @@ from mitotype.backbones.transformer_trunk import TransformerTrunk
 backbones.add(
     "midnight-12k",
     ModelSpec(
-        **vit(patch_px=14, width=1536, blocks=40),
+        **vit(patch_px=14, width=1536, blocks=40, prefix_tokens=1, pooling="cls_mean"),
         **MIT,
         weights="hf-hub:kaiko-ai/midnight",
         weights_file=None,
@@ -20,8 +20,6 @@ backbones.add(
         resize_px=None,
         interpolation="bilinear",
         normalization=HALF_STD,
-        prefix_tokens=1,
-        default_pooling="cls_mean",
         params_m=1136.48,
         mpp_um=(0.25, 0.5, 1.0, 2.0),
         precision="fp16",

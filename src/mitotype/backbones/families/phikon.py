@@ -2,22 +2,21 @@
 
 from typing import Any
 
-from mitotype.backbones.fact_groups import RESTRICTED, SIZE_224, vit
+from mitotype.backbones.fact_groups import SIZE_224, restricted, vit
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
 # LayerNorm's eps is timm's 1e-6: the publisher corrected the 1e-12 of the first configuration to that of training.
 OWKIN: dict[str, Any] = {
-    **SIZE_224, **RESTRICTED, "weights_file": None, "pretrained_antialias": False, "normalization": IMAGENET,
-    "prefix_tokens": 1, "default_pooling": "cls", "mpp_um": (0.5,), "precision": "fp32", "example": None,
-    "license": "Owkin non-commercial licence", "gated": False,
+    **SIZE_224, **restricted("Owkin non-commercial licence"), "weights_file": None, "pretrained_antialias": False,
+    "normalization": IMAGENET, "mpp_um": (0.5,), "precision": "fp32", "example": None, "gated": False,
 }  # fmt: skip
 
 backbones.add(
     "phikon",
     ModelSpec(
         **OWKIN,
-        **vit(patch_px=16, width=768, blocks=12),
+        **vit(patch_px=16, width=768, blocks=12, prefix_tokens=1, pooling="cls"),
         weights="hf-hub:owkin/phikon",
         state_dict_format="hf-vit",
         arch="vit_base_patch16_224",
@@ -33,7 +32,7 @@ backbones.add(
     "phikon-v2",
     ModelSpec(
         **OWKIN,
-        **vit(patch_px=16, width=1024, blocks=24),
+        **vit(patch_px=16, width=1024, blocks=24, prefix_tokens=1, pooling="cls"),
         weights="hf-hub:owkin/phikon-v2",
         state_dict_format="hf-dinov2",
         arch="vit_large_patch16_224",

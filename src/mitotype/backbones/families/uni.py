@@ -8,7 +8,7 @@ from mitotype.backbones.transformer_trunk import TransformerTrunk
 
 UNI: dict[str, Any] = {
     **TIMM_FORMAT, **SIZE_224, **CC_BY_NC_ND, "pretrained_antialias": True, "interpolation": "bilinear",
-    "normalization": IMAGENET, "default_pooling": "cls", "mpp_um": (0.5,), "example": None, "gated": True,
+    "normalization": IMAGENET, "mpp_um": (0.5,), "example": None, "gated": True,
     "source": "model card; Chen et al., Nature Medicine 2024, arXiv 2308.15474",
 }  # fmt: skip
 
@@ -16,11 +16,10 @@ backbones.add(
     "uni",
     ModelSpec(
         **UNI,
-        **vit(patch_px=16, width=1024, blocks=24),
+        **vit(patch_px=16, width=1024, blocks=24, prefix_tokens=1, pooling="cls"),
         weights="hf-hub:MahmoodLab/UNI",
         arch="vit_large_patch16_224",
         arch_kwargs={"init_values": 1e-5},
-        prefix_tokens=1,
         params_m=303.35,
         precision="fp16",
         verified="built",
@@ -31,7 +30,7 @@ backbones.add(
     "uni2-h",
     ModelSpec(
         **UNI,
-        **vit(patch_px=14, width=1536, blocks=24),
+        **vit(patch_px=14, width=1536, blocks=24, prefix_tokens=9, pooling="cls"),
         weights="hf-hub:MahmoodLab/UNI2-h",
         arch="vit_giant_patch14_224",
         arch_kwargs={
@@ -46,7 +45,6 @@ backbones.add(
             "act_layer": "SiLU",
             "reg_tokens": 8,
         },
-        prefix_tokens=9,
         params_m=681.39,
         precision="bf16",
         verified="built",

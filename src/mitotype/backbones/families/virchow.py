@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from mitotype.backbones.fact_groups import CC_BY_NC_ND, RESTRICTED, SIZE_224, TIMM_FORMAT, vit
+from mitotype.backbones.fact_groups import CC_BY_NC_ND, SIZE_224, TIMM_FORMAT, restricted, vit
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 
 VIRCHOW: dict[str, Any] = {
-    **TIMM_FORMAT, **SIZE_224, **vit(patch_px=14, width=1280, blocks=32), "arch": "vit_huge_patch14_224",
-    "pretrained_antialias": True, "interpolation": "bicubic", "normalization": IMAGENET, "default_pooling": "cls_mean",
-    "precision": "fp16", "example": None, "gated": True,
+    **TIMM_FORMAT, **SIZE_224, "arch": "vit_huge_patch14_224", "pretrained_antialias": True, "interpolation": "bicubic",
+    "normalization": IMAGENET, "precision": "fp16", "example": None, "gated": True,
 }  # fmt: skip
 ARCH_KWARGS = {
     "init_values": 1e-5,
@@ -23,13 +22,12 @@ backbones.add(
     "virchow",
     ModelSpec(
         **VIRCHOW,
-        **RESTRICTED,
+        **vit(patch_px=14, width=1280, blocks=32, prefix_tokens=1, pooling="cls_mean"),
+        **restricted("Apache-2.0 with additional terms (read them first)"),
         weights="hf-hub:paige-ai/Virchow",
         arch_kwargs=ARCH_KWARGS,
-        prefix_tokens=1,
         params_m=631.23,
         mpp_um=(0.5,),
-        license="Apache-2.0 with additional terms (read them first)",
         verified="built",
         source="model card; Vorontsov et al., arXiv 2309.07778",
     ),
@@ -39,10 +37,10 @@ backbones.add(
     "virchow2",
     ModelSpec(
         **VIRCHOW,
+        **vit(patch_px=14, width=1280, blocks=32, prefix_tokens=5, pooling="cls_mean"),
         **CC_BY_NC_ND,
         weights="hf-hub:paige-ai/Virchow2",
         arch_kwargs={**ARCH_KWARGS, "reg_tokens": 4},
-        prefix_tokens=5,
         params_m=631.24,
         mpp_um=(0.25, 0.5, 1.0, 2.0),
         verified="built",

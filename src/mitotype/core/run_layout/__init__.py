@@ -9,8 +9,9 @@ from mitotype.core.run_layout.decision import (
     FittedOn,
     Threshold,
 )
-from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, IntervalRecord, VariantRecord
+from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
+from mitotype.core.run_layout.log import LogLine, OnLog
 from mitotype.core.run_layout.member import (
     ArchitectureRecord,
     HeadRecord,
@@ -24,8 +25,8 @@ from mitotype.core.run_layout.run import DataRecord, Machine, RunRecord, SplitRe
 
 __all__ = [
     "Abstention", "ArchitectureRecord", "BundleRecord", "Calibration", "CombinerRecord", "DataRecord", "DecisionRecord",
-    "EntryRecord", "EvaluationRecord", "FittedOn", "HeadRecord", "IntervalRecord", "LinearDetector", "Machine", "MemberRecord",
-    "OodRates", "OodRecord", "Opening", "RunRecord", "SplitRecord", "Threshold", "VariantRecord", "WeightsSource",
+    "EntryRecord", "EvaluationRecord", "FittedOn", "HeadRecord", "Interval", "LinearDetector", "LogLine", "Machine",
+    "MemberRecord", "OnLog", "OodRates", "OodRecord", "Opening", "RunRecord", "SplitRecord", "Threshold", "Variant", "WeightsSource",
     "append_opening", "bundle_digest", "now", "read_bundle", "read_finished_run", "read_head", "read_ledger", "read_member",
     "read_ood", "read_run",
 ]  # fmt: skip

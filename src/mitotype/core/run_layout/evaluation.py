@@ -1,7 +1,8 @@
-"""evaluation.json: every number of an evaluation, as `evaluation.results` writes it and cards read it."""
+"""evaluation.json: every number of an evaluation. `evaluation` computes these records, and cards read them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from mitotype.core import records
@@ -9,10 +10,16 @@ from mitotype.core.records import Count, Format2, Name, Record, Share, Text
 from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
 
 Number = float | None  # None where it is undefined
+Severity = Literal["leak", "warning"]
 
 
-class IntervalRecord(Record, frozen=True, kw_only=True):
-    """A number with its bounds; `reason` is that of a None among them. See `evaluation.interval`."""
+class Interval(Record, frozen=True):
+    """`value` with the percentile bootstrap's `low` and `high` at `level`, resampling `groups` cases (`by`).
+
+    `n_boot` replicates were defined; `n_undefined` more had one class only and are left out, so that the bounds are
+    conditional on both classes. Bounds that are None have a `reason`, as has a value that is None. `member_sd` is the SD
+    between members if the value is a mean over members; else None.
+    """
 
     value: Number
     low: Number = None
@@ -26,10 +33,12 @@ class IntervalRecord(Record, frozen=True, kw_only=True):
     member_sd: Number = None
 
 
-Metrics = dict[Name, IntervalRecord]
+Metrics = dict[Name, Interval]
 
 
-class VariantRecord(Record, frozen=True, kw_only=True):
+class Variant(Record, frozen=True):
+    """One way to evaluate the same patches: as decided, at 0.5, single members, all files."""
+
     key: Name
     title: Text
     patches: Count
@@ -39,7 +48,9 @@ class VariantRecord(Record, frozen=True, kw_only=True):
     members: Count = 1
 
 
-class GroupRecord(Record, frozen=True, kw_only=True):
+class Group(Record, frozen=True):
+    """Some of the patches: a domain, or those on which the experts agree."""
+
     name: Text
     patches: Count
     atypical: Count
@@ -47,37 +58,57 @@ class GroupRecord(Record, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-class ConfusionRecord(Record, frozen=True, kw_only=True):
+class Confusion(Record, frozen=True):
+    """Counts, atypical positive."""
+
     tp: Count
     fn: Count
     fp: Count
     tn: Count
 
 
-class AbstainedRecord(Record, frozen=True, kw_only=True):
+class Abstained(Record, frozen=True):
+    """The number and share of uncertain patches, and the metrics of the certain ones."""
+
     uncertain: Count
     share: Number
     certain: Metrics
 
 
-class ExpertRecord(Record, frozen=True, kw_only=True):
+class ExpertScore(Record, frozen=True):
+    """One expert (`human`) and the model on the same `patches` against the same majority of the others.
+
+    `ties` patches are left out because the others tie, `absent` because this expert has not voted.
+    """
+
     expert: Count
     patches: Count
     ties: Count
     absent: Count
-    human: IntervalRecord
-    model: IntervalRecord
+    human: Interval
+    model: Interval
 
 
-class ExpertsRecord(Record, frozen=True, kw_only=True):
-    each: list[ExpertRecord]
+class Experts(Record, frozen=True):
+    """The band of the experts: from the mean over ordered pairs (one expert against another) to that against majorities.
+
+    Leaving ties out favors experts and model alike; pairs are harsher than majorities. An expert is plausibly between the two
+    means. Neither is on the scale of a balanced accuracy against the full majority, in which each expert's own vote counts.
+    """
+
+    each: list[ExpertScore]
     band_low: Number
     band_high: Number
     model_mean: Number
     patches: Count
 
 
-class PublishedRecord(Record, frozen=True, kw_only=True):
+class PublishedResult(Record, frozen=True):
+    """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
+
+    `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
+    """
+
     title: Text
     files: Count
     balanced_accuracy: float
@@ -90,6 +121,8 @@ class PublishedRecord(Record, frozen=True, kw_only=True):
 
 
 class EntryRecord(Record, frozen=True, kw_only=True):
+    """One part of a dataset. `name` is that of the dataset with the part; a case is resampled `within` its domain or dataset."""
+
     dataset: Name
     part: Name
     name: Text
@@ -98,31 +131,38 @@ class EntryRecord(Record, frozen=True, kw_only=True):
     cases: Count
     unlabelled: Count
     within: Text
-    variants: list[VariantRecord]
-    confusion: ConfusionRecord
-    domains: list[GroupRecord]
-    agreement: list[GroupRecord]
+    variants: list[Variant]
+    confusion: Confusion
+    domains: list[Group]
+    agreement: list[Group]
     pooled: dict[Text, Number | dict[Name, Number]]
-    abstained: AbstainedRecord | None
-    experts: ExpertsRecord | None
+    abstained: Abstained | None
+    experts: Experts | None
     notes: list[Text]
-    published: PublishedRecord | None
+    published: PublishedResult | None
 
-    def variant(self, *keys: str) -> VariantRecord | None:
+    def variant(self, *keys: str) -> Variant | None:
         """Return the first variant that is there among `keys`."""
         by_key = {variant.key: variant for variant in self.variants}
         return next((by_key[key] for key in keys if key in by_key), None)
 
 
-class FindingRecord(Record, frozen=True, kw_only=True):
+class Finding(Record, frozen=True):
+    """The result of a check: `text` is what is wrong; empty if nothing is."""
+
     code: Name
     title: Text
-    severity: Literal["leak", "warning"]
+    severity: Severity
     text: Text = ""
 
 
-class AboutRecord(Record, frozen=True, kw_only=True):
-    title: Text = ""
+class About(Record, frozen=True, kw_only=True):
+    """Title, command, day, digests of weights and data, and the ledger of test openings, as the caller gives them.
+
+    `overlaps` and `held_out` are for the checks: which dataset shares slides with which, and what was held out.
+    """
+
+    title: Text = "Evaluation"
     command: Text = ""
     created: Text = ""
     digests: dict[Name, Name] = {}
@@ -148,10 +188,10 @@ class SettingsRecord(Record, frozen=True, kw_only=True):
 class EvaluationRecord(Format2, frozen=True, kw_only=True):
     """evaluation.json."""
 
-    about: AboutRecord
+    about: About
     settings: SettingsRecord
-    entries: list[EntryRecord]
-    checks: list[FindingRecord]
+    entries: Sequence[EntryRecord]
+    checks: list[Finding]
     notes: list[Text]
 
     @classmethod

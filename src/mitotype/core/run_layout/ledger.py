@@ -6,8 +6,6 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from mitotype.core import files, records
 from mitotype.core.records import Count, Digest, Name, Record, Text
 from mitotype.core.run_layout import names
@@ -32,7 +30,7 @@ class Opening(Record, frozen=True, kw_only=True):
 
 def append_opening(folder: Path, opening: Opening) -> None:
     """Add a line to the ledger of `folder`."""
-    files.append_line(folder / names.LEDGER, msgspec.json.encode(opening))
+    records.append(folder / names.LEDGER, opening)
 
 
 def read_ledger(folder: Path) -> list[Opening]:

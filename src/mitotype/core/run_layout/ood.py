@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mitotype.core import records
 from mitotype.core.records import Count, Format2, Name, Record, Share
 from mitotype.core.run_layout import names
@@ -23,6 +25,12 @@ class LinearDetector(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.std) == len(self.coef):
             raise ValueError("mean, std and coef differ in length")
+
+    def score(self, embedding_ND: np.ndarray) -> np.ndarray:
+        """Return `score_N`."""
+        standard_ND = (embedding_ND - np.array(self.mean)) / np.array(self.std)
+        score_N: np.ndarray = standard_ND @ np.array(self.coef) + self.intercept
+        return score_N
 
 
 class OodRates(Record, frozen=True, kw_only=True):

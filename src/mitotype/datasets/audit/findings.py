@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,11 +59,6 @@ def audit(
         findings += [*_counts(cohort), *_agreement(cohort)]
         findings += [Finding("reader", "note", note) for note in cohort.notes]
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
-
-
-def to_dicts(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Return the findings as dicts for JSON."""
-    return [{**asdict(finding), "patches": list(finding.patches)} for finding in findings]
 
 
 def _rows(cohorts: Sequence[Cohort]) -> pd.DataFrame:

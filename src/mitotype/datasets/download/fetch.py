@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
+import msgspec
+
 from mitotype import __version__
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.datasets.dataset import Source, datasets
 from mitotype.datasets.download import archives
@@ -24,7 +25,7 @@ from mitotype.datasets.download import archives
 OnProgress = Callable[[str, int, int | None], None]
 """Called with (file, bytes so far, total bytes or None)."""
 
-RECORD = "fetched.json"
+FETCHED = "fetched.json"
 CHUNK = 1 << 18
 TRIES = 3
 TIMEOUT_S = 60
@@ -55,26 +56,43 @@ def fetch(
     with files.translate_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with files.locked(folder / ".fetch.lock"):
-        return [_fetch_file(item, folder, on_progress) for source in sources for item in _items(source)]
+        return [_fetch_file(*file, folder, on_progress) for source in sources for file in _files(source)]
 
 
-@dataclass(frozen=True)
-class _Item:
-    """One file to download: addresses, what it becomes, and its digest ("sha256:…" or "md5:…", or None)."""
+class FetchedFile(records.Record, frozen=True, kw_only=True):
+    """A complete download in fetched.json."""
 
-    urls: tuple[str, ...]
-    save_as: str
-    digest: str | None
-    unpack: bool
-    strip: int = 0
-    members: tuple[tuple[str, str], ...] = ()
+    url: str
+    sha256: str
+    bytes: int
+    date: str
 
 
-def _items(source: Source) -> list[_Item]:
-    """Return the files of a source: the file itself, or every file of its Zenodo record."""
+class TransferState(records.Record, frozen=True, kw_only=True):
+    """The file beside a `.part`: its address, the server's ETag or date, and the bytes of the complete file."""
+
+    url: str = ""
+    validator: str | None = None
+    total: int | None = None
+
+
+class ZenodoFile(msgspec.Struct):
+    """A file in a Zenodo record, with its digest ("md5:…")."""
+
+    key: str
+    checksum: str
+
+
+class ZenodoRecord(msgspec.Struct):
+    """What is read of a Zenodo record."""
+
+    files: list[ZenodoFile]
+
+
+def _files(source: Source) -> list[tuple[Source, str | None]]:
+    """Return the file of a source, or every file of its Zenodo record, with its digest ("sha256:…", "md5:…" or None)."""
     if not source.listing:
-        digest = f"sha256:{source.sha256}" if source.sha256 else None
-        return [_Item(source.urls, source.save_as, digest, source.unpack, source.strip, source.members)]
+        return [(source, f"sha256:{source.sha256}" if source.sha256 else None)]
     address = source.urls[0]
     try:
         with _open(address, {}) as response:
@@ -82,53 +100,55 @@ def _items(source: Source) -> list[_Item]:
     except (OSError, HTTPException) as error:
         raise UserError(f"The record at {address} is unavailable: {_reason(error)}.", fix="try again later") from error
     try:
-        checksums = {str(entry["key"]): str(entry["checksum"]) for entry in json.loads(raw)["files"]}
-    except (ValueError, KeyError, TypeError) as error:
+        checksums = {entry.key: entry.checksum for entry in msgspec.json.decode(raw, type=ZenodoRecord).files}
+    except records.INVALID as error:
         raise UserError(f"The record at {address} has no list of files.", fix="open it in a browser") from error
-    items = []
+    result = []
     for key, checksum in checksums.items():
         if not re.fullmatch(r"[\w. ()+-]{1,200}", key) or key.startswith("."):
             raise UserError(f"The record at {address} lists a file called '{key[:80]}'.", fix="open it in a browser")
         unpack = source.unpack and key.lower().endswith(".zip")
         save_as = f"{source.save_as}/{key[:-4] if unpack else key}"
         digest = checksum if re.fullmatch(r"(md5|sha256):[0-9a-f]+", checksum) else None
-        items.append(_Item((f"{address}/files/{quote(key)}/content",), save_as, digest, unpack, source.strip))
-    return items
+        urls = (f"{address}/files/{quote(key)}/content",)
+        file = replace(source, urls=urls, save_as=save_as, unpack=unpack, listing=False, members=())
+        result.append((file, digest))
+    return result
 
 
-def _fetch_file(item: _Item, folder: Path, on_progress: OnProgress) -> Path:
+def _fetch_file(source: Source, digest: str | None, folder: Path, on_progress: OnProgress) -> Path:
     """Download one file, unless it is present and recorded, with the recorded digest if it is not an archive."""
-    target = folder / PurePosixPath(item.save_as)
-    record = _read_record(folder)
-    recorded = str(record[item.save_as]["sha256"]) if item.save_as in record else None
+    target = folder / PurePosixPath(source.save_as)
+    fetched = _read_fetched(folder)
+    recorded = fetched[source.save_as].sha256 if source.save_as in fetched else None
     if target.exists():
-        if recorded and (item.unpack or files.sha256(target) == recorded):
+        if recorded and (source.unpack or files.sha256(target) == recorded):
             return target
         if recorded:
             raise UserError(f"'{target}' has changed since it was fetched.", fix="move it away and fetch again")
-        if not item.unpack and item.digest and _digest(target, item.digest) == item.digest:
+        if not source.unpack and digest and _digest(target, digest) == digest:
             return target
         fix = "move it away, or fetch into another folder"
         raise UserError(f"'{target}' is already there and was not fetched by mitotype.", fix=fix)
     part = target.with_name(f"{target.name}.part")
-    url = _transfer_from_any(item, part, on_progress)
-    sha256 = _check_digest(item, part, recorded, url)
+    url = _transfer_from_any(source, part, on_progress)
+    sha256 = _check_digest(part, digest, recorded, url)
     size = part.stat().st_size
-    if item.unpack:
-        archives.unpack(part, target, strip=item.strip)
-        _check_members(item, target, url)
+    if source.unpack:
+        archives.unpack(part, target, strip=source.strip)
+        _check_members(source, target, url)
         part.unlink()
     else:
         part.replace(target)
     _state_path(part).unlink(missing_ok=True)
-    record[item.save_as] = {"url": url, "sha256": sha256, "bytes": size, "date": time.strftime("%Y-%m-%d")}
-    files.write_json(folder / RECORD, record)
+    fetched[source.save_as] = FetchedFile(url=url, sha256=sha256, bytes=size, date=time.strftime("%Y-%m-%d"))
+    records.write(folder / FETCHED, fetched)
     return target
 
 
-def _check_members(item: _Item, folder: Path, url: str) -> None:
+def _check_members(source: Source, folder: Path, url: str) -> None:
     """Check the files of known digest in an unpacked archive. Removes the folder and raises a UserError for a wrong one."""
-    for name, sha256 in item.members:
+    for name, sha256 in source.members:
         if not (folder / name).is_file() or files.sha256(folder / name) != sha256:
             shutil.rmtree(folder)
             raise UserError(
@@ -137,22 +157,22 @@ def _check_members(item: _Item, folder: Path, url: str) -> None:
             )
 
 
-def _read_record(folder: Path) -> dict[str, dict[str, str | int]]:
-    path = folder / RECORD
-    record = files.read_json(path, what="record of downloads") if path.is_file() else {}
-    if not isinstance(record, dict) or not all(isinstance(v, dict) and "sha256" in v for v in record.values()):
-        raise UserError(f"'{path}' is not a record of downloads.", fix="move it away")
-    return record
+def _read_fetched(folder: Path) -> dict[str, FetchedFile]:
+    """Return the downloads in fetched.json by `save_as`."""
+    path = folder / FETCHED
+    if not path.is_file():
+        return {}
+    return records.read(path, dict[str, FetchedFile], what="record of downloads")  # type: ignore[type-var]
 
 
-def _check_digest(item: _Item, part: Path, recorded: str | None, url: str) -> str:
+def _check_digest(part: Path, digest: str | None, recorded: str | None, url: str) -> str:
     """Return the sha256 of a download. Removes the file and raises a UserError if its digest is wrong."""
     sha256 = files.sha256(part)
-    if sha256 == (recorded or sha256) and (item.digest is None or _digest(part, item.digest) == item.digest):
+    if sha256 == (recorded or sha256) and (digest is None or _digest(part, digest) == digest):
         return sha256
     part.unlink()
     _state_path(part).unlink(missing_ok=True)
-    expected = item.digest or f"sha256:{recorded}"
+    expected = digest or f"sha256:{recorded}"
     raise UserError(
         f"The file from {url} has sha256 {sha256[:16]}…; expected is {expected[:24]}….",
         fix="fetch again; if the error remains, the file was changed at its address: do not use it",
@@ -171,10 +191,10 @@ def _state_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _transfer_from_any(item: _Item, part: Path, on_progress: OnProgress) -> str:
+def _transfer_from_any(source: Source, part: Path, on_progress: OnProgress) -> str:
     """Download `part` completely from the first address that works, and return that address."""
     errors = []
-    for url in item.urls:
+    for url in source.urls:
         for attempt in range(TRIES):
             try:
                 if _transfer(url, part, on_progress):
@@ -187,7 +207,7 @@ def _transfer_from_any(item: _Item, part: Path, on_progress: OnProgress) -> str:
             time.sleep(0.2 * attempt)
     size = part.stat().st_size if part.exists() else 0
     raise UserError(
-        f"'{item.save_as}' was not downloaded completely ({size} bytes were). {'; '.join(dict.fromkeys(errors))}.",
+        f"'{source.save_as}' was not downloaded completely ({size} bytes were). {'; '.join(dict.fromkeys(errors))}.",
         fix="repeat the command: it resumes the transfer",
     )
 
@@ -200,14 +220,14 @@ def _reason(error: Exception) -> str:
 
 def _transfer(url: str, part: Path, on_progress: OnProgress) -> bool:
     """Make one request, from the end of `part` if the server resumes there. Return whether the file is complete."""
-    offset = part.stat().st_size if part.exists() else 0
-    state = files.read_json(_state_path(part), what="state of a transfer") if _state_path(part).is_file() else {}
-    if offset and not (isinstance(state, dict) and state.get("url") == url and state.get("validator")):
-        offset = 0
-    if offset and offset == state.get("total"):
+    path, state = _state_path(part), TransferState()
+    if path.is_file():
+        state = records.read(path, TransferState, what="state of a transfer")
+    offset = part.stat().st_size if part.exists() and state.url == url and state.validator else 0
+    if offset and offset == state.total:
         return True
-    headers = {"Range": f"bytes={offset}-", "If-Range": str(state["validator"])} if offset else {}
-    with _open(url, headers, resuming=bool(offset)) as response:
+    headers = {"Range": f"bytes={offset}-", "If-Range": str(state.validator)} if offset else {}
+    with _open(url, headers) as response:
         start = 0
         if response.status == 206:
             start, total = _content_range(response)
@@ -222,7 +242,7 @@ def _transfer(url: str, part: Path, on_progress: OnProgress) -> bool:
         validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
         with files.translate_os_errors(part):
             part.parent.mkdir(parents=True, exist_ok=True)
-            files.write_json(_state_path(part), {"url": url, "validator": validator, "total": total})
+            records.write(path, TransferState(url=url, validator=validator, total=total))
             done = start
             with part.open("ab" if start else "wb") as file:
                 on_progress(part.name.removesuffix(".part"), done, total)
@@ -243,7 +263,7 @@ def _content_range(response: HTTPResponse) -> tuple[int, int | None]:
     return int(match[1]), int(match[2]) if match[2] != "*" else None
 
 
-def _open(url: str, headers: dict[str, str], *, resuming: bool = False) -> HTTPResponse:
+def _open(url: str, headers: dict[str, str]) -> HTTPResponse:
     """Return the response to a GET over http or https; a range that is not satisfiable (416) is requested from the start."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise UserError(f"'{url[:80]}' is not fetched.", allowed="http and https addresses")
@@ -251,6 +271,6 @@ def _open(url: str, headers: dict[str, str], *, resuming: bool = False) -> HTTPR
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers={**agent, **headers}), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if resuming and error.code == 416:
+        if headers and error.code == 416:
             return _open(url, {})
         raise

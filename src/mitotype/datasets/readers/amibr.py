@@ -10,7 +10,7 @@ import pandas as pd
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints, layout
-from mitotype.datasets.assemble import assemble, note_counts
+from mitotype.datasets.assemble import add_votes, assemble
 from mitotype.datasets.dataset import Dataset, Source, datasets
 
 TITLE = "AMi-Br"
@@ -70,9 +70,7 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     unvoted = int(rows["votes"].isna().sum())
     note = f"amibr: {unvoted} patches have no experts' votes; put {LABELS_CSV} beside the folder to add them"
     notes = (note,) if unvoted else ()
-    cohort = assemble("amibr", rows.drop(columns="slide"), images, source=root, mpp_um=mpp_um, notes=notes)
-    name = "amibr" if part == "all" else f"amibr-{part}"
-    return note_counts(Cohort(name, cohort.rows, cohort.notes), DATASET.counts[part])
+    return assemble("amibr", rows.drop(columns="slide"), images, source=root, part=part, mpp_um=mpp_um, notes=notes)
 
 
 def _root(path: Path) -> Path | None:
@@ -113,25 +111,12 @@ def _with_votes(rows: pd.DataFrame, csv: Path | None) -> pd.DataFrame:
         return rows.assign(votes=float("nan"))
     table = layout.read_csv(csv, COLUMNS, what="table of AMi-Br")
     table = layout.index_rows(table, table["dataset"] + "_" + table["uid"], csv).reindex(rows.index)
-    present = table["slide"].notna()
-    votes = table.loc[present, list(EXPERTS)].apply(lambda column: column.str.lower().map({"true": "A", "false": "N"}))
-    majority = table.loc[present, "majority_atypical"].str.lower().map({"true": 1.0, "false": 0.0})
-    invalid = votes.isna().any(axis=1) | majority.isna()
-    count = (votes == "A").sum(axis=1).astype(float)
-    moved = table.loc[present, "slide"] != rows.loc[present, "slide"]
+    stated = table[table["slide"].notna()]
     errors = ErrorCollector(max_shown=10)
-    for stem in majority.index[invalid]:
-        errors.add(UserError(f"'{csv}' has a vote for '{stem}' that is neither True nor False.", fix="fix that row"))
-    for stem in majority.index[~invalid & ((count >= 2) != (majority == 1))]:
-        errors.add(UserError(f"In '{csv}' the majority of '{stem}' is not that of its votes.", fix="fix that row"))
-    for stem in majority.index[moved]:
+    for stem in stated.index[stated["slide"] != rows.loc[stated.index, "slide"]]:
         errors.add(UserError(f"'{csv}' has '{stem}' on another slide than published.", fix="restore the published csv"))
-    errors.raise_if_any()
+    rows = add_votes(rows, stated[[*EXPERTS, "majority_atypical"]], csv, ("False", "True"), errors)
     return rows.assign(
-        label=rows["label"].where(~present, majority.reindex(rows.index)),
-        votes_for=count.reindex(rows.index),
-        votes=present.map({True: 3.0, False: float("nan")}),
-        expert_votes=votes.sum(axis=1).reindex(rows.index).fillna(""),
         sub_label_1=table["expert1_label"].fillna(""),
         sub_label_2=table["expert2_label"].fillna(""),
         x_px=pd.to_numeric(table["x"], errors="coerce").astype(float),
@@ -139,14 +124,13 @@ def _with_votes(rows: pd.DataFrame, csv: Path | None) -> pd.DataFrame:
     )
 
 
-DATASET = datasets.add("amibr")(
+datasets.add("amibr")(
     Dataset(
         title=TITLE,
         url="https://github.com/DeepMicroscopy/AMi-Br_Benchmark",
         license="MIT (AMi-Br_Benchmark); the repository AMi-Br states none",
         citation="Bertram et al., Histologic Dataset of Normal and Atypical Mitotic Figures on Human Breast Cancer "
         "(AMi-Br), BVM 2025, doi:10.1007/978-3-658-47422-5_25; split: Banerjee et al., arXiv 2506.21444",
-        mpp_um=0.25,
         counts={"train": (2246, 648), "test": (642, 184), "all": (2888, 832)},
         known_overlaps=(
             "MIDOG 2025 Track 2 holds all 1,721 MIDOG21 figures of AMi-Br, 429 of them in its test part",

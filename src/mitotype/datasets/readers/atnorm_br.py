@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints, layout
-from mitotype.datasets.assemble import assemble, find_root, note_counts
+from mitotype.datasets.assemble import assemble, find_root
 from mitotype.datasets.dataset import Dataset, datasets
 from mitotype.datasets.readers.amibr import BENCHMARK_SOURCE
 
@@ -30,20 +30,17 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     rows = table[["label"]].copy()
     rows["case_id"] = fingerprints.case_ids("atnorm-br", table)
     rows["domain"], rows["tumour"], rows["species"] = "TCGA breast cancer", "human breast cancer", "human"
-    cohort = assemble("atnorm-br", rows, images, source=root, mpp_um=mpp_um, notes=NOTES)
-    return note_counts(cohort, DATASET.counts["all"])
+    return assemble("atnorm-br", rows, images, source=root, mpp_um=mpp_um, notes=NOTES)
 
 
-DATASET = datasets.add("atnorm-br")(
+datasets.add("atnorm-br")(
     Dataset(
         title=TITLE,
         url="https://github.com/DeepMicroscopy/AMi-Br_Benchmark",
         license="MIT",
         citation="Banerjee et al., Benchmarking Deep Learning and Vision Foundation Models for Atypical vs. Normal Mitosis "
         "Classification with Cross-Dataset Evaluation, arXiv 2506.21444",
-        mpp_um=0.25,
         counts={"all": (618, 128)},
-        known_overlaps=(),
         sources=(BENCHMARK_SOURCE,),
         detect=detect,
         read=read,

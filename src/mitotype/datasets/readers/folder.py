@@ -182,16 +182,12 @@ def _complete(rows: pd.DataFrame, name: str, mpp_um: float | None, notes: list[s
     return rows
 
 
-DATASET = datasets.add("folder")(
+datasets.add("folder")(
     Dataset(
         title="your own images",
-        url="",
         license="yours",
-        citation="",
         mpp_um=None,
-        counts={},
         known_overlaps=("unknown: mitotype audit compares them with the published sets by image",),
-        sources=(),
         detect=detect,
         read=read,
     )

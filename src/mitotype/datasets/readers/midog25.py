@@ -10,7 +10,7 @@ import pandas as pd
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
-from mitotype.datasets.assemble import assemble, note_counts
+from mitotype.datasets.assemble import assemble
 from mitotype.datasets.dataset import Dataset, Source, datasets
 from mitotype.datasets.download import archives
 
@@ -39,17 +39,10 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
             f"No csv of {TITLE} (with the columns {', '.join(COLUMNS[:4])} …) is in '{path}' or beside it.",
             fix=f"put {CSV_NAME} there, or: mitotype fetch midog25 DIR",
         )
-    rows, notes = _rows(csv)
+    rows, notes = read_rows(csv)
     folder = archives.unpack_cached(path) if path.suffix.lower() == ".zip" else path if path.is_dir() else csv.parent
     images = layout.index_by_stem((file, float("nan")) for file in layout.iter_images(folder))
-    cohort = assemble("midog25", rows, images, source=path, mpp_um=mpp_um, notes=notes)
-    return note_counts(cohort, DATASET.counts["all"])
-
-
-def read_table(csv: Path) -> Cohort:
-    """Return the cohort without images (`path` is ""), for counts, agreement and hold-out."""
-    rows, notes = _rows(csv)
-    return note_counts(assemble("midog25", rows, None, source=csv, notes=notes), DATASET.counts["all"])
+    return assemble("midog25", rows, images, source=path, mpp_um=mpp_um, notes=notes)
 
 
 def _find_csv(path: Path) -> Path | None:
@@ -72,7 +65,7 @@ def _is_numbered(folder: Path) -> bool:
     return any(entry.stem.isdigit() and entry.suffix.lower() == ".png" for entry in folder.iterdir())
 
 
-def _rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows of the csv as columns of a cohort, indexed by file stem, and notes."""
     table = layout.read_csv(csv, COLUMNS, what=f"table of {TITLE}")
     table = layout.index_rows(table, table["image_id"].str.removesuffix(".png"), csv)
@@ -131,14 +124,13 @@ def _contradiction_notes(rows: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-DATASET = datasets.add("midog25")(
+datasets.add("midog25")(
     Dataset(
         title=TITLE,
         url="https://doi.org/10.5281/zenodo.16044804",
         license="as the Zenodo record states",
         citation="Weiss et al., A Dataset of Atypical vs Normal Mitoses Classification for MIDOG 2025, Zenodo 2025, "
         "doi:10.5281/zenodo.16044804",
-        mpp_um=0.25,
         counts={"all": (10189, 1748)},
         known_overlaps=(
             "holds all of AtNorM-MD (60 slides): --hold-out atnorm-md",

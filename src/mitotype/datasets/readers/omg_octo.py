@@ -9,7 +9,7 @@ import pandas as pd
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
-from mitotype.datasets.assemble import assemble, note_counts
+from mitotype.datasets.assemble import assemble
 from mitotype.datasets.dataset import Dataset, Source, datasets
 
 TITLE = "OMG-Octo Atypical"
@@ -30,18 +30,11 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
         )
     folder = path if path.is_dir() else csv.parent
     images = {file.stem: (file, float("nan")) for file in layout.iter_images(folder)}
-    rows, notes = _rows(csv)
-    cohort = assemble("omg-octo", rows, images, source=folder, mpp_um=mpp_um, notes=notes)
-    return note_counts(cohort, DATASET.counts["all"])
+    rows, notes = read_rows(csv)
+    return assemble("omg-octo", rows, images, source=folder, mpp_um=mpp_um, notes=notes)
 
 
-def read_table(csv: Path) -> Cohort:
-    """Return the cohort without images (`path` is ""), for counts and splits."""
-    rows, notes = _rows(csv)
-    return note_counts(assemble("omg-octo", rows, None, source=csv, notes=notes), DATASET.counts["all"])
-
-
-def _rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows of the csv as columns of a cohort, indexed by file stem, and notes.
 
     Rows that are neither AMF nor NMF (MF), and second rows of one patch, are dropped and noted. The slide is the file name
@@ -86,16 +79,14 @@ def _has_names(csv: Path, column: str) -> bool:
     return index < len(cells) and "_x" in cells[index] and "_y" in cells[index]
 
 
-DATASET = datasets.add("omg-octo")(
+datasets.add("omg-octo")(
     Dataset(
         title=TITLE,
         url="https://doi.org/10.5281/zenodo.16107743",
         license="as the Zenodo record states",
         citation="Shen et al., OMG-Octo Atypical: A Refinement of the Original OMG-Octo Database to Incorporate Atypical "
         "Mitoses, Zenodo 2025, doi:10.5281/zenodo.16107743",
-        mpp_um=0.25,
         counts={"all": (378, 1375)},  # 1,757 rows, four of them twice
-        known_overlaps=(),
         sources=(
             Source(urls=("https://zenodo.org/api/records/16107743",), save_as="OMG-Octo", listing=True, unpack=True),
         ),

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
-from mitotype.core.schema import MPP_UM, Cohort
+from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
 from mitotype.datasets.dataset import Dataset, datasets
 from mitotype.datasets.readers import folder
 
 CSV = "cohort.csv"
 MARKER = "synthetic.json"  # written last: a folder without it is incomplete
+
+
+class Marker(records.Record, frozen=True, kw_only=True):
+    """synthetic.json: the parameters that the cohort was generated from, and the digest of its list."""
+
+    version: int
+    patches: int
+    cases: int
+    seed: int
+    domains: int
+    csv_sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.patches} patches, {self.cases} cases, {self.domains} domains, seed {self.seed}, version {self.version}"
 
 
 def detect(path: Path) -> bool:
@@ -22,7 +36,7 @@ def detect(path: Path) -> bool:
 def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     """Read a synthetic cohort, or its part "train" or "test". Raises a UserError if it is incomplete or was changed."""
     csv = path / CSV
-    if not csv.is_file() or files.sha256(csv) != read_marker(path).get("csv_sha256"):
+    if not csv.is_file() or files.sha256(csv) != read_marker(path).csv_sha256:
         raise UserError(
             f"'{csv}' is not the list that was written with this synthetic cohort.",
             fix="remove the folder and generate it again",
@@ -39,24 +53,15 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     return cohort if part == "all" else cohort.take(rows["part"] == part)
 
 
-def read_marker(path: Path) -> dict[str, object]:
-    """Return the parameters that the cohort in this folder was generated with, and the digest of its list."""
-    marker = files.read_json(path / MARKER, what="synthetic cohort's marker")
-    if not isinstance(marker, dict):
-        raise UserError(f"'{path / MARKER}' is not a marker of a synthetic cohort.", fix="remove the folder")
-    return marker
+def read_marker(path: Path) -> Marker:
+    return records.read(path / MARKER, Marker, what="marker of a synthetic cohort")
 
 
-DATASET = datasets.add("synthetic")(
+datasets.add("synthetic")(
     Dataset(
         title="Synthetic cohort",
-        url="",
         license="Apache-2.0",
-        citation="",
-        mpp_um=MPP_UM,
-        counts={},
         known_overlaps=("none: it is generated from a seed and holds no pixel of a real image",),
-        sources=(),
         detect=detect,
         read=read,
     )

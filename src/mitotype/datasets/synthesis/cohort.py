@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 from PIL import Image
 
-from mitotype.core import files
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.schema import MPP_UM, Cohort
 from mitotype.core.seeds import numpy_generator
-from mitotype.datasets.readers.synthetic import CSV, MARKER, read, read_marker
+from mitotype.datasets.readers.synthetic import CSV, MARKER, Marker, read, read_marker
 from mitotype.datasets.synthesis.figures import FORM_SHARE, FORMS
 from mitotype.datasets.synthesis.patch import render_patch
 from mitotype.datasets.synthesis.scanner import Scanner, sample_scanner, vary_stain
@@ -64,12 +65,12 @@ def generate(
             f"A cohort of {patches} patches in {cases} cases in {domains} domains is not possible.",
             allowed=f"1 ≤ domains ≤ cases ≤ patches ≤ {MAX_PATCHES}",
         )
-    params = {"version": VERSION, "patches": patches, "cases": cases, "seed": seed, "domains": domains}
+    marker = Marker(version=VERSION, patches=patches, cases=cases, seed=seed, domains=domains)
     if (folder / MARKER).exists():
-        present = {key: value for key, value in read_marker(folder).items() if key in params}
-        if present != params:
+        present = read_marker(folder)
+        if replace(present, csv_sha256="") != marker:
             raise UserError(
-                f"'{folder}' holds a synthetic cohort with {present}, not {params}.",
+                f"'{folder}' holds a synthetic cohort of {present}; this one has {marker}.",
                 fix="give another folder, or remove this one",
             )
         return read(folder, "all", None)
@@ -86,7 +87,7 @@ def generate(
         if on_progress is not None:
             on_progress(1)
     files.write_table(folder / CSV, pd.DataFrame(rows))
-    files.write_json(folder / MARKER, {**params, "csv_sha256": files.sha256(folder / CSV)})
+    records.write(folder / MARKER, replace(marker, csv_sha256=files.sha256(folder / CSV)))
     return read(folder, "all", None)
 
 

@@ -12,18 +12,17 @@ ROW, COLUMN = np.mgrid[:PX, :PX].astype(np.float32)
 
 
 @cache
-def _spline(knots: int, px: int) -> np.ndarray:
-    """Return `(px, knots)` Gaussian weights that interpolate values at equally spaced knots with unit variance."""
-    position = np.linspace(-1, knots, px)[:, None]
+def _spline(knots: int) -> np.ndarray:
+    """Return `(PX, knots)` Gaussian weights that interpolate values at equally spaced knots with unit variance."""
+    position = np.linspace(-1, knots, PX)[:, None]
     weight = np.exp(-0.5 * ((position - np.arange(knots)) / 0.6) ** 2)
     return (weight / np.sqrt((weight**2).sum(1, keepdims=True))).astype(np.float32)
 
 
-def noise(rng: np.random.Generator, rows: int, columns: int | None = None, px: int = PX) -> np.ndarray:
-    """Return a smooth field of mean 0 and variance 1 with about `rows` × `columns` bumps over `px` × `px`."""
-    columns = rows if columns is None else columns
-    value = rng.standard_normal((rows, columns), dtype=np.float32)
-    return _spline(rows, px) @ value @ _spline(columns, px).T
+def noise(rng: np.random.Generator, bumps: int) -> np.ndarray:
+    """Return a smooth field of mean 0 and variance 1 with about `bumps` × `bumps` bumps."""
+    value = rng.standard_normal((bumps, bumps), dtype=np.float32)
+    return _spline(bumps) @ value @ _spline(bumps).T
 
 
 def soft_step(distance_px: np.ndarray, edge_px: float = 1.0) -> np.ndarray:

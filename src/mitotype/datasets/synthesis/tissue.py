@@ -53,16 +53,116 @@ def tissue(
     wall = soft_step(apart - rng.uniform(0.5, 2.5), 1.5)
     eosin += wall * rng.uniform(-0.25, 0.2)
     eosin += (rng.normal(0, 0.06, len(seeds) + 1).astype(np.float32))[which]
+    stain = _Stain(rng, style, haem, eosin)
     if rng.random() < style.stroma:
-        _fibres(rng, eosin, haem)
-    _gaps(rng, style, eosin, haem, wall, cell)
+        stain.add_fibres()
+    stain.add_gaps(wall, cell)
     lump = noise(rng, 24) + 0.7 * noise(rng, 44)
     for seed in seeds:
-        _nucleus(rng, style, haem, eosin, seed, lump)
+        stain.add_nucleus(seed, lump)
     for _ in range(rng.poisson(style.lymphocytes)):
-        _lymphocyte(rng, haem, eosin, centre, cell_px, lump)
-    _clear(rng, style, haem, eosin, cell, mottle, fine)
-    return np.clip(haem, 0, None), np.clip(eosin, 0, None)
+        stain.add_lymphocyte(centre, cell_px, lump)
+    stain.add_dividing_cell(cell, mottle, fine)
+    return np.clip(stain.haem, 0, None), np.clip(stain.eosin, 0, None)
+
+
+@dataclass
+class _Stain:
+    """The maps of haematoxylin and eosin; every method draws one structure into them."""
+
+    rng: np.random.Generator
+    style: TissueStyle
+    haem: np.ndarray
+    eosin: np.ndarray
+
+    def add_nucleus(self, position: np.ndarray, lump: np.ndarray) -> None:
+        """Add a resting nucleus: a lobed ellipse with membrane, chromatin texture and nucleoli."""
+        rng, style = self.rng, self.style
+        radius = style.nucleus_px * rng.lognormal(0, 0.14)
+        window = _window(position, radius * 1.8)
+        if window is None:
+            return
+        row, column = ROW[window], COLUMN[window]
+        y, x = row - position[0], column - position[1]
+        angle = np.arctan2(y, x)
+        stretch = rng.uniform(1, 1.5)
+        half_px = (radius * stretch**0.5, radius / stretch**0.5)
+        distance = _ellipse(row, column, (position[0], position[1]), half_px, rng.uniform(0, np.pi))
+        for lobe in (2, 3, 4, 5):
+            distance += radius * rng.normal(0, 0.12 / lobe) * np.cos(lobe * angle + rng.uniform(0, 2 * np.pi))
+        inside = soft_step(distance, rng.uniform(0.8, 1.6))
+        clear = np.clip(style.vesicular + rng.normal(0, 0.25), 0, 1)
+        dark = style.nucleus_dark * rng.lognormal(0, 0.22)
+        chromatin = dark * (1 - 0.5 * clear + (0.18 + 0.2 * clear) * lump[window])
+        membrane = np.exp(-0.5 * ((distance + 1.2) / 1.1) ** 2) * dark * (0.25 + 0.55 * clear)
+        value = chromatin + membrane
+        for _ in range(rng.poisson(1.1 * clear + 0.2)):
+            spot = rng.uniform(-0.5, 0.5, 2) * radius
+            depth = dark * rng.uniform(0.5, 1.1)
+            value += depth * soft_step(np.hypot(y - spot[0], x - spot[1]) - rng.uniform(1.4, 2.8), 0.9)
+        self.haem[window] += inside * (np.clip(value, 0.05, 1.6) - self.haem[window])
+        self.eosin[window] -= inside * (0.3 * self.eosin[window] * (0.3 + clear))
+
+    def add_lymphocyte(self, centre: tuple[float, float], cell_px: tuple[float, float], lump: np.ndarray) -> None:
+        """Add a small dark round nucleus outside the figure's cell."""
+        position = self.rng.uniform(0, PX, 2)
+        if np.hypot(*(position - centre)) < max(cell_px) + 4:
+            return
+        radius = self.rng.uniform(6, 9)
+        window = _window(position, radius + 5)
+        if window is None:
+            return
+        distance = np.hypot(ROW[window] - position[0], COLUMN[window] - position[1]) - radius + 0.5 * lump[window]
+        inside = soft_step(distance, 1.0)
+        self.haem[window] += inside * (self.rng.uniform(0.9, 1.7) + 0.1 * lump[window] - self.haem[window])
+        self.eosin[window] *= 1 - 0.5 * soft_step(np.abs(distance - 1.5) - 1, 1.0)
+
+    def add_fibres(self) -> None:
+        """Add stroma on one side of a line: wavy fibres along one direction with a few spindle nuclei."""
+        rng = self.rng
+        turn = rng.uniform(0, np.pi)
+        cosine, sine = np.cos(turn), np.sin(turn)
+        begins = rng.uniform(5, 55)
+        u = (ROW - PX / 2) * cosine + (COLUMN - PX / 2) * sine + 5 * noise(rng, 4)
+        v = (COLUMN - PX / 2) * cosine - (ROW - PX / 2) * sine
+        band = soft_step(begins - u, 3.0)
+        wave = np.sin(u * rng.uniform(0.5, 1.1) + 1.5 * noise(rng, 6))
+        wave += 0.7 * np.sin(u * rng.uniform(1.2, 2.0) + 2 * noise(rng, 5))
+        self.eosin += band * (rng.uniform(0.1, 0.35) + 0.12 * wave)
+        self.haem *= 1 - 0.4 * band
+        for _ in range(rng.poisson(1.5)):
+            deep, across = begins + rng.uniform(6, 30), rng.uniform(-60, 60)
+            spindle = np.hypot((u - deep) / 3.2, (v - across) / rng.uniform(10, 15))
+            self.haem += soft_step((spindle - 1) * 3.2, 0.9) * band * (rng.uniform(0.6, 1.2) + 0.15 * noise(rng, 30))
+
+    def add_gaps(self, wall: np.ndarray, cell: np.ndarray) -> None:
+        """Add clear slits between cells, tears, and round vacuoles."""
+        rng, gaps = self.rng, self.style.gaps
+        gap = np.zeros_like(self.eosin)
+        if rng.random() < 0.05 + 0.35 * gaps:
+            gap = np.maximum(gap, wall * soft_step(0.9 - noise(rng, 5), 0.4))
+        if rng.random() < 0.1 + 0.3 * gaps:
+            gap = np.maximum(gap, soft_step((1.15 - noise(rng, 4)) * 8, 1.2))
+        for _ in range(rng.poisson(0.4 * gaps)):
+            position, radius = rng.uniform(0, PX, 2), rng.uniform(4, 15)
+            gap = np.maximum(gap, soft_step(np.hypot(ROW - position[0], COLUMN - position[1]) - radius, 1.2))
+        if rng.random() < 0.12:  # a cell that has shrunk from its neighbours
+            shrunk = soft_step(np.abs(cell - 4) - rng.uniform(1.5, 4), 1.0)
+            gap = np.maximum(gap, shrunk * soft_step(-0.5 - noise(rng, 4), 0.8))
+        gap *= soft_step(-cell, 2.0)
+        self.eosin *= 1 - 0.93 * gap
+        self.haem *= 1 - 0.93 * gap
+
+    def add_dividing_cell(self, cell: np.ndarray, mottle: np.ndarray, fine: np.ndarray) -> None:
+        """Add the dividing cell: no nucleus, cytoplasm paler or denser than the rest and often grainy."""
+        rng, style = self.rng, self.style
+        inside = soft_step(cell, 1.5)
+        grain = style.grain * rng.uniform(0.5, 1.3)
+        cytoplasm = np.clip(rng.normal(0.34, 0.13), 0.08, 0.75) + grain * 0.1 * fine + 0.05 * mottle
+        haem_level = style.basophil * rng.uniform(0.3, 1.2) + grain * (0.04 * fine + 0.05 * noise(rng, 50))
+        self.eosin += inside * (cytoplasm - self.eosin)
+        self.haem += inside * (np.clip(haem_level, 0, None) - self.haem)
+        self.eosin += np.exp(-0.5 * (cell / 1.3) ** 2) * rng.uniform(-0.15, 0.25)
 
 
 def _ellipse(
@@ -83,11 +183,10 @@ def _cells(
     free = max(cell_px) * 0.75 + style.nucleus_px
     for spot in rng.uniform(-20, PX + 20, (60, 2)):
         far = np.hypot(*(spot - centre)) > free + rng.uniform(0, 6)
-        if far and (
-            not centres or np.hypot(*(spot - np.array(centres)).T).min() > style.cell_px * rng.uniform(0.62, 0.95)
-        ):
+        nearest = np.hypot(*(spot - np.reshape(centres, (-1, 2))).T).min(initial=np.inf)
+        if far and (not centres or nearest > style.cell_px * rng.uniform(0.62, 0.95)):
             centres.append(spot)
-    return np.array(centres).reshape(-1, 2)
+    return np.reshape(centres, (-1, 2))
 
 
 def _territories(row: np.ndarray, column: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,128 +205,3 @@ def _window(position: np.ndarray, reach: float) -> tuple[slice, slice] | None:
     top, left = (max(0, int(value - reach)) for value in position)
     bottom, right = (min(PX, int(value + reach) + 2) for value in position)
     return (slice(top, bottom), slice(left, right)) if bottom - top > 1 and right - left > 1 else None
-
-
-def _nucleus(
-    rng: np.random.Generator,
-    style: TissueStyle,
-    haem: np.ndarray,
-    eosin: np.ndarray,
-    position: np.ndarray,
-    lump: np.ndarray,
-) -> None:
-    """Add a resting nucleus: a lobed ellipse with membrane, chromatin texture and nucleoli."""
-    radius = style.nucleus_px * rng.lognormal(0, 0.14)
-    window = _window(position, radius * 1.8)
-    if window is None:
-        return
-    y, x = ROW[window] - position[0], COLUMN[window] - position[1]
-    angle = np.arctan2(y, x)
-    stretch = rng.uniform(1, 1.5)
-    distance = _ellipse(
-        ROW[window],
-        COLUMN[window],
-        (position[0], position[1]),
-        (radius * stretch**0.5, radius / stretch**0.5),
-        rng.uniform(0, np.pi),
-    )
-    for lobe in (2, 3, 4, 5):
-        distance += radius * rng.normal(0, 0.12 / lobe) * np.cos(lobe * angle + rng.uniform(0, 2 * np.pi))
-    inside = soft_step(distance, rng.uniform(0.8, 1.6))
-    clear = np.clip(style.vesicular + rng.normal(0, 0.25), 0, 1)
-    dark = style.nucleus_dark * rng.lognormal(0, 0.22)
-    chromatin = dark * (1 - 0.5 * clear + (0.18 + 0.2 * clear) * lump[window])
-    membrane = np.exp(-0.5 * ((distance + 1.2) / 1.1) ** 2) * dark * (0.25 + 0.55 * clear)
-    value = chromatin + membrane
-    for _ in range(rng.poisson(1.1 * clear + 0.2)):
-        spot = rng.uniform(-0.5, 0.5, 2) * radius
-        value += (
-            dark * rng.uniform(0.5, 1.1) * soft_step(np.hypot(y - spot[0], x - spot[1]) - rng.uniform(1.4, 2.8), 0.9)
-        )
-    haem[window] += inside * (np.clip(value, 0.05, 1.6) - haem[window])
-    eosin[window] -= inside * (0.3 * eosin[window] * (0.3 + clear))
-
-
-def _lymphocyte(
-    rng: np.random.Generator,
-    haem: np.ndarray,
-    eosin: np.ndarray,
-    centre: tuple[float, float],
-    cell_px: tuple[float, float],
-    lump: np.ndarray,
-) -> None:
-    """Add a small dark round nucleus outside the figure's cell."""
-    position = rng.uniform(0, PX, 2)
-    if np.hypot(*(position - centre)) < max(cell_px) + 4:
-        return
-    radius = rng.uniform(6, 9)
-    window = _window(position, radius + 5)
-    if window is None:
-        return
-    distance = np.hypot(ROW[window] - position[0], COLUMN[window] - position[1]) - radius + 0.5 * lump[window]
-    inside = soft_step(distance, 1.0)
-    haem[window] += inside * (rng.uniform(0.9, 1.7) + 0.1 * lump[window] - haem[window])
-    eosin[window] *= 1 - 0.5 * soft_step(np.abs(distance - 1.5) - 1, 1.0)
-
-
-def _fibres(rng: np.random.Generator, eosin: np.ndarray, haem: np.ndarray) -> None:
-    """Add stroma on one side of a line: wavy fibres along one direction with a few spindle nuclei."""
-    turn = rng.uniform(0, np.pi)
-    cosine, sine = np.cos(turn), np.sin(turn)
-    begins = rng.uniform(5, 55)
-    u = (ROW - PX / 2) * cosine + (COLUMN - PX / 2) * sine + 5 * noise(rng, 4)
-    v = (COLUMN - PX / 2) * cosine - (ROW - PX / 2) * sine
-    band = soft_step(begins - u, 3.0)
-    wave = np.sin(u * rng.uniform(0.5, 1.1) + 1.5 * noise(rng, 6))
-    wave += 0.7 * np.sin(u * rng.uniform(1.2, 2.0) + 2 * noise(rng, 5))
-    eosin += band * (rng.uniform(0.1, 0.35) + 0.12 * wave)
-    haem *= 1 - 0.4 * band
-    for _ in range(rng.poisson(1.5)):
-        deep, across = begins + rng.uniform(6, 30), rng.uniform(-60, 60)
-        spindle = np.hypot((u - deep) / 3.2, (v - across) / rng.uniform(10, 15))
-        haem += soft_step((spindle - 1) * 3.2, 0.9) * band * (rng.uniform(0.6, 1.2) + 0.15 * noise(rng, 30))
-
-
-def _gaps(
-    rng: np.random.Generator,
-    style: TissueStyle,
-    eosin: np.ndarray,
-    haem: np.ndarray,
-    wall: np.ndarray,
-    cell: np.ndarray,
-) -> None:
-    """Add clear slits between cells, tears, and round vacuoles."""
-    gap = np.zeros_like(eosin)
-    if rng.random() < 0.05 + 0.35 * style.gaps:
-        gap = np.maximum(gap, wall * soft_step(0.9 - noise(rng, 5), 0.4))
-    if rng.random() < 0.1 + 0.3 * style.gaps:
-        gap = np.maximum(gap, soft_step((1.15 - noise(rng, 4)) * 8, 1.2))
-    for _ in range(rng.poisson(0.4 * style.gaps)):
-        position, radius = rng.uniform(0, PX, 2), rng.uniform(4, 15)
-        gap = np.maximum(gap, soft_step(np.hypot(ROW - position[0], COLUMN - position[1]) - radius, 1.2))
-    if rng.random() < 0.12:  # a cell that has shrunk from its neighbours
-        gap = np.maximum(
-            gap, soft_step(np.abs(cell - 4) - rng.uniform(1.5, 4), 1.0) * soft_step(-0.5 - noise(rng, 4), 0.8)
-        )
-    gap *= soft_step(-cell, 2.0)
-    eosin *= 1 - 0.93 * gap
-    haem *= 1 - 0.93 * gap
-
-
-def _clear(
-    rng: np.random.Generator,
-    style: TissueStyle,
-    haem: np.ndarray,
-    eosin: np.ndarray,
-    cell: np.ndarray,
-    mottle: np.ndarray,
-    fine: np.ndarray,
-) -> None:
-    """Add the dividing cell: no nucleus, cytoplasm paler or denser than the rest and often grainy."""
-    inside = soft_step(cell, 1.5)
-    grain = style.grain * rng.uniform(0.5, 1.3)
-    cytoplasm = np.clip(rng.normal(0.34, 0.13), 0.08, 0.75) + grain * 0.1 * fine + 0.05 * mottle
-    haem_level = style.basophil * rng.uniform(0.3, 1.2) + grain * (0.04 * fine + 0.05 * noise(rng, 50))
-    eosin += inside * (cytoplasm - eosin)
-    haem += inside * (np.clip(haem_level, 0, None) - haem)
-    eosin += np.exp(-0.5 * (cell / 1.3) ** 2) * rng.uniform(-0.15, 0.25)

@@ -16,9 +16,9 @@ from PIL import Image
 from mitotype.core import images, number_format, templates
 from mitotype.core.errors import UserError
 from mitotype.core.metric_titles import TITLES
+from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import NOTICE, NOTICE_LONG, OUT_OF_FOLD, PATCH_PX
 from mitotype.evaluation import published
-from mitotype.evaluation.interval import Interval
 from mitotype.evaluation.metrics import METRICS, SHOWN
 from mitotype.evaluation.report import plots
 from mitotype.evaluation.resample import bootstrap_cases
@@ -45,7 +45,7 @@ def render_report(evaluation: Evaluation, *, n_errors: int = N_ERRORS) -> str:
         columns=SHOWN,
         metrics=list(METRICS.values()),
         entries=[_entry_view(evaluation, entry, n_errors) for entry in evaluation.entries],
-        published=[row for row in map(_published_row, evaluation.entries) if row],
+        published=[entry for entry in evaluation.entries if entry.published],
         sources={"benchmark": published.BENCHMARK, "baseline": published.BASELINE},
         decision=describe_decision(evaluation),
         settings=_settings(evaluation),
@@ -54,9 +54,10 @@ def render_report(evaluation: Evaluation, *, n_errors: int = N_ERRORS) -> str:
 
 def describe_decision(evaluation: Evaluation) -> str:
     """Return ensemble, calibration, threshold and band as one line."""
-    decision, kind = evaluation.decision, evaluation.combiner.kind
+    decision, settings = evaluation.decision, evaluation.settings
+    kind = settings.combiner.kind
     combined = "Weighted logits" if kind == "weighted" else kind.replace("_", " ").capitalize()
-    combined += f" of {_count(len(evaluation.members), 'member')} and {_count(len(evaluation.views), 'view')}"
+    combined += f" of {_count(len(settings.members), 'member')} and {_count(len(settings.views), 'view')}"
     calibration = {
         "identity": "no calibration",
         "temperature": f"temperature {1 / decision.calibration.slope:.2f}",
@@ -77,36 +78,35 @@ def _cell(interval: Interval | None) -> dict[str, Any]:
     if interval is None:
         return {"value": number_format.DASH, "below": [], "reason": ""}
     below, reason = [], interval.reason
-    if interval.is_bounded:
+    if interval.low is not None:
         below.append(number_format.bounds(interval.low, interval.high))
         share = interval.n_undefined / (interval.n_boot + interval.n_undefined)
         if share > MAX_UNDEFINED:
             reason = f"{share:.0%} of replicates had one class"
-    if not math.isnan(interval.member_sd):
+    if interval.member_sd is not None:
         below.append(f"SD {interval.member_sd:.3f}")
     return {"value": number_format.number(interval.value), "below": below, "reason": reason}
 
 
 def _entry_view(evaluation: Evaluation, entry: Entry, n_errors: int) -> dict[str, Any]:
     """Return what the template needs of one entry: titles, plots, tables, errors."""
-    rows, metrics = entry.rows, entry.headline.metrics
+    rows, settings = entry.rows, evaluation.settings
     label, probability = rows["label"].to_numpy(float), rows["probability"].to_numpy(float)
-    bootstrap = bootstrap_cases(rows, n_boot=min(evaluation.n_boot, MAX_REPLICATES), seed=evaluation.seed)
-    result = published.published_result(entry.dataset, entry.part, entry.files)
+    bootstrap = bootstrap_cases(rows, n_boot=min(settings.n_boot, MAX_REPLICATES), seed=settings.seed)
     has_both_classes = 0 < entry.atypical < entry.patches
-    counts, level = entry.confusion, evaluation.level
+    counts, level = entry.confusion, settings.level
     figures, risk, forest = [], "", ""
     if has_both_classes:
-        at = (metrics["sensitivity"].value, metrics["specificity"].value)
+        at = (counts.tp / entry.atypical, counts.tn / (entry.patches - entry.atypical))
         figures.append(("ROC", plots.roc_plot(label, probability, bootstrap, at, level=level)))
-        coverage = 1 - entry.abstained.share if entry.abstained else None
+        coverage = 1 - entry.abstained.uncertain / entry.patches if entry.abstained else None
         risk = plots.risk_plot(label, probability, evaluation.decision.threshold.value, coverage)
     figures.append(("Calibration", plots.calibration_plot(label, probability, bootstrap, level=level)))
     figures.append(("Confusion", plots.confusion_plot(counts.tp, counts.fn, counts.fp, counts.tn)))
     if len(entry.domains) > 1:
         forest = _forest(entry)
     return {
-        "title": result.title if result else entry.name,
+        "title": entry.published.title if entry.published else entry.name,
         "anchor": f"set-{entry.dataset}-{entry.part}",
         "entry": entry,
         "figures": [(title, plots.data_url(svg)) for title, svg in figures],
@@ -178,23 +178,9 @@ def thumbnail(row: pd.Series) -> tuple[str, str]:
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode(), ""
 
 
-def _published_row(entry: Entry) -> dict[str, Any] | None:
-    """Return one test set with its published numbers; None without any."""
-    result = published.published_result(entry.dataset, entry.part, entry.files)
-    if result is None:
-        return None
-    return {
-        "result": result,
-        "single": entry.like_for_like.metrics if entry.like_for_like else {},
-        "decided": entry.all_files.metrics,
-        "files": entry.files,
-        "distinct": entry.patches,
-    }
-
-
 def _settings(evaluation: Evaluation) -> list[tuple[str, Sequence[str]]]:
     """Return how the numbers were made: names, and lines of text."""
-    about, decision = evaluation.about, evaluation.decision
+    about, decision, settings = evaluation.about, evaluation.decision, evaluation.settings
     fitted = "nothing was fitted: P = σ(logit), threshold 0.5"
     if decision.fitted_on.rows:
         fitted_on, digests = decision.fitted_on, len(decision.digests)
@@ -206,20 +192,20 @@ def _settings(evaluation: Evaluation) -> list[tuple[str, Sequence[str]]]:
         notes.append(f"cross-fitted balanced accuracy of the threshold: {cross_fitted:.3f}")
     lines = [
         ("Command", [about.command]),
-        ("Version", [f"mitotype {evaluation.version}, {about.created}"]),
+        ("Version", [f"mitotype {settings.version}, {about.created}"]),
         ("Decision", [describe_decision(evaluation)]),
         ("Fitted on", [fitted, *notes]),
         (
             "Intervals",
             [
-                f"{evaluation.level:.0%} percentile bootstrap of {evaluation.n_boot} replicates, seed {evaluation.seed}; all"
+                f"{settings.level:.0%} percentile bootstrap of {settings.n_boot} replicates, seed {settings.seed}; all"
                 " patches of a case are resampled together, with replacement within their domain (within the dataset, if"
                 " cases cross domains); replicates of one class are left out and counted; the replicates of the ECE are"
                 " centred on its value"
             ],
         ),
         ("Digests", [f"{name}: {value}" for name, value in about.digests.items()]),
-        ("Test sets opened", list(about.openings)),
-        ("Notes", list(evaluation.notes)),
+        ("Test sets opened", about.openings),
+        ("Notes", evaluation.notes),
     ]
     return [(name, [text for text in texts if text]) for name, texts in lines if any(texts)]

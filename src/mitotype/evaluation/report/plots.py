@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from mitotype.core.metric_titles import TITLES
+from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import CLASS_NAMES
-from mitotype.evaluation.interval import Interval
 from mitotype.evaluation.report.curves import GRID, reliability_curve, roc_curve
 from mitotype.evaluation.resample import Bootstrap
 from mitotype.scores.abstain import risk_coverage
@@ -186,16 +186,16 @@ def forest_plot(rows: Sequence[tuple[str, str, Interval]], overall: Interval, la
         axes.grid(axis="y", visible=False)
         heights = np.arange(len(lines), dtype=float)
         heights[-1] += 0.35
-        if not math.isnan(overall.value):
+        if overall.value is not None:
             axes.axvline(overall.value, color=GREY, linewidth=0.8, linestyle=(0, (2, 3)))
         for height, (_name, _size, interval) in zip(heights, lines, strict=True):
             last = height == heights[-1]
-            if math.isnan(interval.value):
+            if interval.value is None:
                 axes.text(0.02, height, interval.reason, transform=axes.get_yaxis_transform(), **SMALL)
                 continue
-            if interval.is_bounded:
+            if interval.low is not None and interval.high is not None:
                 axes.plot([interval.low, interval.high], [height, height], color=BLUE, linewidth=2.2 if last else 1.3)
-            face = BLUE if interval.is_bounded else "white"
+            face = BLUE if interval.low is not None else "white"
             axes.plot(
                 interval.value,
                 height,
@@ -209,7 +209,7 @@ def forest_plot(rows: Sequence[tuple[str, str, Interval]], overall: Interval, la
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel(label)
-        values = [v for _, _, i in lines for v in (i.value, i.low, i.high) if not math.isnan(v)]
+        values = [v for _, _, i in lines for v in (i.value, i.low, i.high) if v is not None]
         if values:
             low, high = min(values), max(values)
             axes.set_xlim(max(0, min(0.5, low - 0.03)), min(1.005, high + 0.03))

@@ -6,25 +6,25 @@ from collections.abc import Sequence
 
 from mitotype.core import number_format
 from mitotype.core.metric_titles import SHORT_TITLES, TABLE_METRICS
+from mitotype.core.run_layout.evaluation import Group, Interval
 from mitotype.core.schema import NOTICE
 from mitotype.core.text_tables import plain
 from mitotype.evaluation.compare import ComparedSet, Comparison
-from mitotype.evaluation.interval import Interval
-from mitotype.evaluation.published import published_result
-from mitotype.evaluation.results import Entry, Evaluation, Group
+from mitotype.evaluation.results import Entry, Evaluation
 
 TABLE_TITLES = [SHORT_TITLES[name] for name in TABLE_METRICS]
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
     """Return all numbers of an evaluation as text."""
+    settings = evaluation.settings
     parts = [evaluation.about.title, *(_entry(entry) for entry in evaluation.entries)]
-    lines = [f"  {f.code} {f.title}: {f.text}" for f in evaluation.findings if f.text]
+    lines = [f"  {f.code} {f.title}: {f.text}" for f in evaluation.checks if f.text]
     if lines:
         parts.append("\n".join(["checks", *lines]))
     if evaluation.notes:
         parts.append("\n".join(["notes", *(f"  {note}" for note in evaluation.notes)]))
-    parts.append(_footer(evaluation.level, f"{evaluation.n_boot} bootstrap replicates of cases", evaluation.seed))
+    parts.append(_footer(settings.level, f"{settings.n_boot} bootstrap replicates of cases", settings.seed))
     return "\n\n".join(parts) + "\n"
 
 
@@ -51,7 +51,7 @@ def _entry(entry: Entry) -> str:
         rows.append([variant.title, *(_number(interval.value if interval else None) for interval in intervals)])
         rows.append(["", *(_bounds(interval) if interval else "" for interval in intervals)])
     parts = [head, plain(["", *TABLE_TITLES], rows)]
-    published = published_result(entry.dataset, entry.part, entry.files)
+    published = entry.published
     if published:
         parts.append(
             f"published best {_number(published.balanced_accuracy, 4)} ({published.net}),"

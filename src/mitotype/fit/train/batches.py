@@ -55,18 +55,10 @@ class BatchSource:
             return self.augment.apply(image_B3HW, slice_params(params, rows))
 
         for rows in self.ranks.slices(len(patch_B), recipe.grad_accum_steps):
-            x_B = inputs(rows)
-            patch_index_B = index_B[rows].to(device)
-            if mix is None:
-                yield x_B, Batch(target_B[rows], {k: v[rows] for k, v in aux.items()}, patch_index_B)
-                continue
-            perm_B, lam_B = mix[0][rows], mix[1][rows]
-            other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
-            yield (
-                mixup.mix(x_B, other_B, lam_B),
-                Batch(
-                    mixup.mix(target_B[rows], target_B[perm_B], lam_B),
-                    {k: mixup.mix(v[rows], v[perm_B], lam_B) for k, v in aux.items()},
-                    patch_index_B,
-                ),
-            )
+            x_B, part_B, part_aux = inputs(rows), target_B[rows], {k: v[rows] for k, v in aux.items()}
+            if mix is not None:
+                perm_B, lam_B = mix[0][rows], mix[1][rows]
+                other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
+                x_B, part_B = mixup.mix(x_B, other_B, lam_B), mixup.mix(part_B, target_B[perm_B], lam_B)
+                part_aux = {k: mixup.mix(v, aux[k][perm_B], lam_B) for k, v in part_aux.items()}
+            yield x_B, Batch(part_B, part_aux, index_B[rows].to(device))

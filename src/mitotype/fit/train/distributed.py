@@ -31,11 +31,6 @@ class Ranks:
     count: int = 1
     accelerator: Any = None
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this rank writes files."""
-        return self.index == 0
-
     def slices(self, batch: int, parts: int) -> Iterator[slice]:
         """Yield this rank's rows of a batch, part by part; all ranks and parts have equally many."""
         size = batch // (self.count * parts)
@@ -57,7 +52,8 @@ class Ranks:
         """Return a number that the main process computes and broadcasts."""
         if self.accelerator is None:
             return compute()
-        value = torch.tensor([compute() if self.is_main else 0.0], dtype=torch.float64, device=self.accelerator.device)
+        result = compute() if self.index == 0 else 0.0
+        value = torch.tensor([result], dtype=torch.float64, device=self.accelerator.device)
         torch.distributed.broadcast(value, 0)
         return float(value)
 

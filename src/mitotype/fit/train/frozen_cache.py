@@ -15,6 +15,7 @@ from torch import Tensor
 from mitotype.backbones import adapters
 from mitotype.backbones.classifier import Classifier, Outputs
 from mitotype.backbones.predict import autocast
+from mitotype.core.run_layout import LogLine
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train.inputs import TrainContext, TrainData
 from mitotype.transforms import Augment
@@ -74,8 +75,8 @@ def build(
     n_patches, first = len(data.image_N3HW), features(0, 1, 0)[0]
     n_bytes = n_patches * n_views * first.numel() * first.element_size()
     fits = n_bytes < MAX_MEMORY_SHARE * free_bytes(context.device) / context.workers
-    line = {"member": context.dir.name, "epochs": recipe.epochs}
-    context.on_log({**line, "keeps_gb": n_bytes / 2**30, "views": n_views, "kept": fits})
+    gb = n_bytes / 2**30
+    context.on_log(LogLine(member=context.dir.name, epochs=recipe.epochs, cache_gb=gb, views=n_views, cached=fits))
     if not fits:
         return None
     feature_NV = torch.empty((n_patches, n_views, *first.shape), dtype=first.dtype, device=context.device)

@@ -5,20 +5,20 @@ Shapes: N training patches, K outputs of an auxiliary head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from mitotype.backbones.weights import PretrainedWeights
+from mitotype.core.run_layout import OnLog
 
 
 @dataclass(frozen=True)
 class TrainData:
-    """Training patches: images, labels (for the sampler), soft targets, targets `name → NK` of auxiliary heads, domains.
+    """Training patches: images, labels (for the sampler), soft targets, targets `name → NK` of auxiliary heads.
 
     `validation` is images and labels of the fold left out, for early stopping and schedules that need it.
     """
@@ -27,7 +27,6 @@ class TrainData:
     label_N: np.ndarray
     target_N: np.ndarray
     aux_targets: Mapping[str, np.ndarray]
-    domain_N: np.ndarray
     validation: tuple[np.ndarray, np.ndarray] | None = None
 
 
@@ -41,6 +40,6 @@ class TrainContext:
     dir: Path
     device: str = "cpu"
     amp_dtype: torch.dtype | None = None
-    on_log: Callable[[dict[str, Any]], None] = lambda line: None
+    on_log: OnLog = lambda line: None
     base: PretrainedWeights | None = None
     workers: int = 1

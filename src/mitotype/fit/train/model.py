@@ -18,7 +18,7 @@ def init_model(recipe: Recipe, objective: Objective, context: TrainContext, seed
     base_state = weights.read_state_dict(context.base) if context.base else None
     model = build(architecture(recipe, objective, context.base), seed=seed, base_state=base_state)
     if recipe.grad_checkpointing:
-        model.trunk.grad_checkpointing = True
+        model.trunk.set_grad_checkpointing(True)
     model = model.to(context.device).train()
     if context.device.startswith("cuda") and context.amp_dtype is not None:
         cast_frozen(model, context.amp_dtype)

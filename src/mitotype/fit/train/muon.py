@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, chosen by Jordan for the steepest slope at 0
 ITERATIONS = 5
+MOMENTUM = 0.95
 
 
 def orthogonalize(matrix_KMN: Tensor, dtype: torch.dtype) -> Tensor:
@@ -34,17 +35,9 @@ def orthogonalize(matrix_KMN: Tensor, dtype: torch.dtype) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """v ← μv + (1−μ)g,  u = (1−μ)g + μv,  w ← (1 − lr·decay)·w − lr·√max(1, rows / columns)·orthogonalize(u)."""
 
-    def __init__(
-        self,
-        matrices: Iterable[nn.Parameter],
-        *,
-        lr: float,
-        weight_decay: float,
-        dtype: torch.dtype,
-        momentum: float = 0.95,
-    ) -> None:
+    def __init__(self, matrices: Iterable[nn.Parameter], *, lr: float, weight_decay: float, dtype: torch.dtype) -> None:
         by_shape = sorted(matrices, key=lambda p: tuple(p.shape))
-        super().__init__(by_shape, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        super().__init__(by_shape, {"lr": lr, "weight_decay": weight_decay, "momentum": MOMENTUM})
         self.dtype = dtype
 
     @torch.no_grad()

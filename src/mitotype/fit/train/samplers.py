@@ -1,4 +1,4 @@
-"""Samplers: pure functions of (seed, epoch, pool) that return the patches of an epoch in their order.
+"""Samplers: pure functions of (seed, epoch, labels) that return the patches of an epoch in their order.
 
 Shapes: N training patches.
 """
@@ -15,19 +15,10 @@ from mitotype.core.schema import ATYPICAL
 
 
 @dataclass(frozen=True)
-class Pool:
-    """What a sampler depends on, per training patch. `difficulty_N` is None before the first epoch."""
-
-    label_N: np.ndarray
-    domain_N: np.ndarray
-    difficulty_N: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Sampler:
     """A sampler with its options."""
 
-    def __call__(self, seed: int, epoch: int, pool: Pool) -> np.ndarray:
+    def __call__(self, seed: int, epoch: int, label_N: np.ndarray) -> np.ndarray:
         """Return the indices of an epoch's patches, N of them."""
         raise NotImplementedError
 
@@ -36,8 +27,8 @@ class Sampler:
 class Uniform(Sampler):
     """Every patch once, in a new order each epoch."""
 
-    def __call__(self, seed: int, epoch: int, pool: Pool) -> np.ndarray:
-        return seeds.numpy_generator(seed, "sampler", epoch).permutation(len(pool.label_N))
+    def __call__(self, seed: int, epoch: int, label_N: np.ndarray) -> np.ndarray:
+        return seeds.numpy_generator(seed, "sampler", epoch).permutation(len(label_N))
 
 
 @dataclass(frozen=True)
@@ -46,8 +37,8 @@ class Weighted(Sampler):
 
     share: float = argument(0.5, low=0.001, high=0.999, meaning="probability of an atypical patch")
 
-    def __call__(self, seed: int, epoch: int, pool: Pool) -> np.ndarray:
-        atypical = pool.label_N == ATYPICAL
+    def __call__(self, seed: int, epoch: int, label_N: np.ndarray) -> np.ndarray:
+        atypical = label_N == ATYPICAL
         p = np.where(atypical, self.share / max(atypical.sum(), 1), (1 - self.share) / max((~atypical).sum(), 1))
         return seeds.numpy_generator(seed, "sampler", epoch).choice(len(p), len(p), p=p / p.sum())
 
@@ -61,9 +52,9 @@ class ClassBalanced(Sampler):
 
     share: float = argument(0.5, low=0.001, high=0.999, meaning="share of atypical patches")
 
-    def __call__(self, seed: int, epoch: int, pool: Pool) -> np.ndarray:
+    def __call__(self, seed: int, epoch: int, label_N: np.ndarray) -> np.ndarray:
         rng = seeds.numpy_generator(seed, "sampler", epoch)
-        atypical = pool.label_N == ATYPICAL
+        atypical = label_N == ATYPICAL
         n_atypical = round(self.share * len(atypical))
         indices, positions = [], []
         for is_atypical, count in ((True, n_atypical), (False, len(atypical) - n_atypical)):

@@ -16,6 +16,7 @@ from mitotype.backbones.classifier import Classifier
 from mitotype.backbones.predict import InferenceConfig, autocast, predict
 from mitotype.core import seeds
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import checkpoint, distributed, frozen_cache, optimizers, samplers, schedule
 from mitotype.fit.train.batches import BatchSource
@@ -41,7 +42,6 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     seed = seeds.derive(recipe.seed, "member", member)
     model = init_model(recipe, objective, context, seed)
     lr_schedule, sampler = schedule.build(recipe.schedule), samplers.build(recipe.sampler)
-    pool = samplers.Pool(data.label_N, data.domain_N)
     writer = checkpoint.CheckpointWriter(context.dir)
     steps_per_epoch = max(1, n_patches // recipe.batch)
     # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
@@ -55,7 +55,7 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
         # Epochs
         while state.epochs_done < recipe.epochs and not _should_stop(recipe, state.val_scores):
             epoch, losses = state.epochs_done, []
-            order_N = sampler(seed, epoch, pool)
+            order_N = sampler(seed, epoch, data.label_N)
             set_train_mode(model)
             with seeds.forked_torch(seed, "dropout", epoch, *ranks.seed_purpose):
                 for step in range(steps_per_epoch):
@@ -72,11 +72,12 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
                 what = f"The loss of '{member}' is not finite in epoch {epoch + 1}."
                 raise UserError(what, fix="lower lr, or set grad_clip=1 or precision=fp32")
             state.epochs_done = epoch + 1
-            line = {"member": member, "epoch": epoch + 1, "epochs": recipe.epochs, "loss": mean_loss}
-            if recipe.patience or lr_schedule.needs_validation:
-                line |= _validate(batches, state)
-            if ranks.is_main:
-                context.on_log(line)
+            needs_validation = recipe.patience or lr_schedule.needs_validation
+            held_out = _validate(batches, state) if needs_validation else None
+            if distributed.is_main_process():
+                context.on_log(
+                    LogLine(member=member, epoch=epoch + 1, epochs=recipe.epochs, loss=mean_loss, held_out=held_out)
+                )
                 writer.maybe_save(state)
     # Averaged weights, or those of the best epoch with early stopping
     model = ema.copy_to(model)
@@ -99,10 +100,10 @@ def _train_step(batches: BatchSource, objective: Objective, patch_B: np.ndarray,
     return total
 
 
-def _validate(batches: BatchSource, state: checkpoint.TrainState) -> dict[str, float]:
+def _validate(batches: BatchSource, state: checkpoint.TrainState) -> float | None:
     """Return the balanced accuracy at 0.5 on the fold left out, if there is one; with `patience` store the best weights."""
     if batches.data.validation is None:
-        return {}
+        return None
     recipe, context = batches.recipe, batches.context
     image_N3HW, label_N = batches.data.validation
     config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
@@ -116,7 +117,7 @@ def _validate(batches: BatchSource, state: checkpoint.TrainState) -> dict[str, f
     if recipe.patience and score > max(state.val_scores, default=-1.0):
         state.best = {name: value.detach().clone() for name, value in trained_tensors(state.model)}
     state.val_scores.append(score)
-    return {"held_out": score}
+    return score
 
 
 def _should_stop(recipe: Recipe, val_scores: list[float]) -> bool:

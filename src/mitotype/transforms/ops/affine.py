@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,8 +22,6 @@ class Affine(WarpOp):
     with angle ~ U(± `degrees`), log scale ~ U(± log(1 + `scale`)), log stretch ~ U(± log(1 + `stretch`)), a uniform axis
     and shift ~ U(± `shift`) along each axis.
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"degrees": 0, "scale": 0, "stretch": 0, "shift": 0}
 
     degrees: float = argument(180.0, low=0, high=180, unit="°", meaning="largest rotation to either side")
     scale: float = argument(0.15, low=0, high=1, meaning="largest magnification or reduction: by 1 + scale")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,8 +23,6 @@ class Color(PixelOp):
     x' = b · ( c · H · (s · x + (1 - s) · grey(x)) + (1 - c) · mean grey ), with b, c, s ~ 1 + U(± `brightness`),
     U(± `contrast`), U(± `saturation`), and H the rotation about the grey axis by U(± `hue`) of a full circle.
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"brightness": 0, "contrast": 0, "saturation": 0, "hue": 0}
 
     brightness: float = argument(0.1, low=0, high=0.9, meaning="largest change of the factor")
     contrast: float = argument(0.1, low=0, high=0.9, meaning="largest change of the factor about the patch's mean grey")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,8 +16,8 @@ from mitotype.transforms.transform import Params, WarpOp, transforms
 class D4(WarpOp):
     """Applies one of the eight rotations and reflections of the square at random; exact where no other warp is given."""
 
-    exact: ClassVar[bool] = True
-    n_elements: ClassVar[int] = 8
+    exact = True
+    n_elements = 8
 
     def sample_params(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Params:
         return {"element_B": torch.randint(0, 8, (batch_size,), generator=generator)}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,8 +27,6 @@ class Elastic(WarpOp):
     Catmull-Rom in between. The nodes lie over the crop, one at its centre, whatever other warps are given. An amplitude
     above a third of the spacing is an error: the tissue would fold over itself.
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"amplitude": 0}
 
     amplitude: float = argument(
         3.0, low=0, high=32, unit="px", meaning="largest displacement of a node along each axis"

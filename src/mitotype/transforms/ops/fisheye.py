@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,8 +21,7 @@ class Fisheye(WarpOp):
     an augment k ~ U(0, `strength`), in a frame k = `strength`.
     """
 
-    identity: ClassVar[Mapping[str, float]] = {"strength": 0}
-    source: ClassVar[str] = "Ochi et al., arXiv 2509.02591 use a fisheye; the formula and the strength are ours"
+    source = "Ochi et al., arXiv 2509.02591 use a fisheye; the formula and the strength are ours"
 
     strength: float = argument(0.2, low=0, high=0.8, meaning="largest k")
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,9 +22,8 @@ class Fourier(PixelOp):
     the shading; 0 changes nothing. The target is a row of the augment's bank, or without a bank another patch of the batch.
     """
 
-    identity: ClassVar[Mapping[str, float]] = {"beta": 0}
-    source: ClassVar[str] = "Yang and Soatto, FDA, CVPR 2020, arXiv 2004.05498"
-    needs_targets: ClassVar[bool] = True
+    source = "Yang and Soatto, FDA, CVPR 2020, arXiv 2004.05498"
+    needs_targets = True
 
     beta: float = argument(
         0.01, low=0, high=0.1, unit="of the side", meaning="half-size of the square of swapped frequencies"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -48,8 +46,6 @@ class Jpeg(PixelOp):
     Luminance and chrominance, 8 × 8 cosine transform, coefficients rounded to multiples of the standard's tables scaled as
     in libjpeg (a step of 0 does not round), and back. Chrominance is not subsampled.
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"quality": 100}
 
     quality: float = argument(50.0, low=5, high=100, meaning="lowest quality")
 

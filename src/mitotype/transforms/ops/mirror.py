@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -16,8 +15,8 @@ from mitotype.transforms.transform import Params, WarpOp, transforms
 class Mirror(WarpOp):
     """Flips left and right with probability 1/2; exact where no other warp is given."""
 
-    exact: ClassVar[bool] = True
-    n_elements: ClassVar[int] = 2
+    exact = True
+    n_elements = 2
 
     def sample_params(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Params:
         return {"mirrored_B": torch.randint(0, 2, (batch_size,), generator=generator)}

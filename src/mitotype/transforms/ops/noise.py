@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,8 +29,6 @@ class Noise(PixelOp):
 
     The noise is a slice of a fixed array; its start and sign are sampled per patch (two million noises).
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"level": 0}
 
     level: float = argument(0.02, low=0, high=0.5, unit="of full scale", meaning="largest standard deviation")
 

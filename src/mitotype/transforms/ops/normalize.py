@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,7 +38,7 @@ class Reinhard(FrameOp):
     Per channel of lαβ: v' = (v - mean) · target std / std + target mean. An image of one colour is only shifted.
     """
 
-    source: ClassVar[str] = "Reinhard et al. 2001, 10.1109/38.946629; target: mean of AMi-Br's training patches"
+    source = "Reinhard et al. 2001, 10.1109/38.946629; target: mean of AMi-Br's training patches"
 
     def apply(self, image_B3HW: Tensor) -> Tensor:
         device = image_B3HW.device
@@ -77,7 +76,7 @@ class Macenko(FrameOp):
     with a single stain, stays unchanged.
     """
 
-    source: ClassVar[str] = "Macenko et al. 2009, 10.1109/ISBI.2009.5193250; target of the reference implementation"
+    source = "Macenko et al. 2009, 10.1109/ISBI.2009.5193250; target of the reference implementation"
 
     def apply(self, image_B3HW: Tensor) -> Tensor:
         od_B3P = image_B3HW.reshape(len(image_B3HW), 3, -1).mul(255).add_(1).div_(LIGHT).log_().neg_()

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,8 +39,6 @@ def gaussian(image_B3CC: Tensor, sigma_B: Tensor, radius: int) -> Tensor:
 class Blur(PixelOp):
     """Blurs with a Gaussian; σ ~ U(0, `sigma`)."""
 
-    identity: ClassVar[Mapping[str, float]] = {"sigma": 0}
-
     sigma: float = argument(1.0, low=0, high=8, unit="px", meaning="largest standard deviation")
 
     def sample_params(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Params:
@@ -56,8 +52,6 @@ class Blur(PixelOp):
 @dataclass(frozen=True)
 class Sharpen(PixelOp):
     """Sharpens by an unsharp mask, as some scanners do: x + a · (x - blurred x), a ~ U(0, `amount`)."""
-
-    identity: ClassVar[Mapping[str, float]] = {"amount": 0}
 
     amount: float = argument(1.0, low=0, high=5, meaning="largest weight of the mask")
     sigma: float = argument(1.0, low=0.3, high=4, unit="px", meaning="standard deviation of the mask's Gaussian")
@@ -75,8 +69,6 @@ class Sharpen(PixelOp):
 @dataclass(frozen=True)
 class Defocus(PixelOp):
     """Defocuses the image: mean over a disc of radius ~ U(0, `radius`) whose rim is softened by a pixel."""
-
-    identity: ClassVar[Mapping[str, float]] = {"radius": 0}
 
     radius: float = argument(1.5, low=0, high=6, unit="px", meaning="largest radius of the disc")
 

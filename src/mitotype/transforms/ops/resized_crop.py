@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,8 +20,6 @@ class ResizedCrop(WarpOp):
     Share of the area ~ U(`least`, 1), log aspect ~ U(± log(`aspect`)), uniform position; a side longer than the crop is cut
     to it. The smaller `least`, the more often the figure in the middle is lost.
     """
-
-    identity: ClassVar[Mapping[str, float]] = {"least": 1, "aspect": 1}
 
     least: float = argument(0.08, low=0.01, high=1, meaning="smallest share of the area")
     aspect: float = argument(4 / 3, low=1, high=4, meaning="largest ratio of the sides")

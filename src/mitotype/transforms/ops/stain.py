@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,8 +37,6 @@ class Stain(PixelOp):
     log gain ~ U(± log(1 + `gain`)).
     """
 
-    identity: ClassVar[Mapping[str, float]] = {"strength": 0, "offset": 0, "gain": 0}
-
     strength: float = argument(0.1, low=0, high=0.5, meaning="standard deviation of the matrix about the identity")
     offset: float = argument(0.05, low=0, high=0.5, unit="OD", meaning="standard deviation of the offset per channel")
     gain: float = argument(0.2, low=0, high=1, meaning="largest increase or decrease of all channels: by 1 + gain")
@@ -66,8 +62,7 @@ class Hed(PixelOp):
     one matrix and one offset in OD.
     """
 
-    identity: ClassVar[Mapping[str, float]] = {"strength": 0}
-    source: ClassVar[str] = "Tellez et al. 2018, 10.1109/TMI.2018.2820199; stains of Ruifrok and Johnston 2001"
+    source = "Tellez et al. 2018, 10.1109/TMI.2018.2820199; stains of Ruifrok and Johnston 2001"
 
     strength: float = argument(0.05, low=0, high=0.5, meaning="half-width of both distributions")
 
