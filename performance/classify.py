@@ -87,7 +87,7 @@ def main() -> None:
     predictor = open_predictor(args.bundle)
     with tempfile.TemporaryDirectory() as folder:
         paths = (
-            [path for path, _ in classify.list_images([str(args.folder)])][:N_IMAGES]
+            [source.path for source in classify.list_images([str(args.folder)])][:N_IMAGES]
             if args.folder
             else generated(Path(folder))
         )

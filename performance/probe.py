@@ -12,6 +12,7 @@ epoch is printed beside it. Without --weights the backbone has random weights, t
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -25,7 +26,7 @@ from torch import nn
 
 from machine import machine
 from mitotype import datasets
-from mitotype.backbones import backbones, weights, weights_cache
+from mitotype.backbones import backbones, weights
 from mitotype.backbones.classifier import Architecture, Classifier, build
 from mitotype.backbones.weights import PretrainedWeights
 from mitotype.core import records
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        weights_cache.cache_dir = embeddings.cache_dir = lambda: Path(folder)  # type: ignore[assignment]
+        os.environ["XDG_CACHE_HOME"] = folder
         path = Path(args.weights) if args.weights else Path(folder) / "random.safetensors"
         if not args.weights:
             spec = backbones.get(args.backbone).spec

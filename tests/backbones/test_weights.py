@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -175,3 +177,81 @@ def test_a_base_in_a_bundle_must_match_its_digest(tmp_path: Path) -> None:
 def test_an_old_checkpoint_is_read(tmp_path: Path) -> None:
     torch.save(trunk_state(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert state_dicts.read_state_dict(tmp_path / "old.pth").keys() == trunk_state().keys()
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+NO_WEIGHTS = {
+    "pointer.safetensors": (POINTER, "a pointer of git-lfs"),
+    "pointer.bin": (POINTER, "a pointer of git-lfs"),
+    "page.pth": (b"<!DOCTYPE html><html>log in</html>", "a web page"),
+    "empty.safetensors": (b"", "cannot be read"),
+    "header.safetensors": (b"\xff" * 8 + b"{}", "cannot be read"),
+    "deep.safetensors": ((10**5).to_bytes(8, "little") + b"[" * 10**5, "cannot be read"),
+    "text.bin": (b"garbage", "cannot be read"),
+    "stop.bin": (b"\x80\x02.", "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", NO_WEIGHTS)
+def test_what_is_no_weights_file_is_named(name: str, tmp_path: Path) -> None:
+    raw, message = NO_WEIGHTS[name]
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(UserError, match=message):
+        state_dicts.read_state_dict(tmp_path / name)
+    with pytest.raises(UserError, match=message):
+        state_dicts.read_tensor(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {1: torch.zeros(3)},
+        {None: torch.zeros(3)},
+        {("a", 2): torch.zeros(3)},
+        {"state_dict": {b"a": torch.zeros(3)}},
+        {"a": torch.zeros(3).to_sparse()},
+        {"a": torch.zeros(3, device="meta")},
+        {"a": 1},
+        [torch.zeros(3)],
+    ],
+)
+def test_a_state_dict_has_names_and_plain_tensors(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(UserError, match="not a state dict"):
+        state_dicts.read_state_dict(tmp_path / "a.pt")
+
+
+def test_weights_that_are_refused_do_not_take_the_place_of_good_ones(tmp_path: Path) -> None:
+    with registered_siblings("uni") as [name]:
+        save_file(trunk_state(name), tmp_path / "good.safetensors")
+        good = weights.register_local(name, str(tmp_path / "good.safetensors"))
+        (tmp_path / "pointer.safetensors").write_bytes(POINTER)
+        save_file({"net.x": torch.zeros(1)}, tmp_path / "other.safetensors")
+        for refused in ("pointer.safetensors", "other.safetensors"):
+            with pytest.raises(UserError):
+                weights.register_local(name, str(tmp_path / refused))
+            assert weights.find(name, "published") == good
+
+
+def test_a_registered_file_that_was_changed_is_refused(tmp_path: Path) -> None:
+    with registered_siblings("uni") as [name]:
+        path, state = tmp_path / "mine.safetensors", trunk_state(name)
+        save_file(state, path)
+        before = path.stat()
+        weights.register_local(name, str(path))
+        save_file({key: value + 1 for key, value in state.items()}, path)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as unzip, tar and rsync set it
+        with pytest.raises(UserError, match="changed since they were registered"):
+            weights.find(name, "published")
+        weights.register_local(name, str(path))
+        assert weights.find(name, "published").path == str(path)
+
+
+def test_changed_weights_of_a_member_are_no_initial_weights(finished_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    assert weights.find("d4resnet-tiny", str(folder)).digest
+    path = folder / "members" / "all-seed0" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\1\1\1")
+    for source in (folder, path.parent, path):
+        with pytest.raises(UserError, match="their digest differs"):
+            weights.find("d4resnet-tiny", str(source))

@@ -185,3 +185,22 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
             on_log(lines[1])
             assert not display._tasks
         assert "member 1 of 1 (all-seed0): epoch 2 of 2, loss 0.5000\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/data/x.csv"), "Permission denied: '/data/x.csv'"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (MemoryError(), "memory is used up"),
+    ],
+)
+def test_what_the_machine_refuses_is_no_traceback(
+    error: Exception, message: str, run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(data: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr("mitotype.api.data.audit", refuse)
+    code, _, printed = run_command("audit", "x")
+    assert code == 2 and message in printed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from mitotype.core import spec
-from mitotype.core.arguments import argument, arguments_of, build, build_one, spec_of
+from mitotype.core.arguments import Argument, argument, arguments_of, build, build_one, spec_of
 from mitotype.core.errors import UserError
 
 
@@ -82,3 +82,19 @@ def test_one_component_of_several() -> None:
 def test_the_canonical_spec_and_the_listing() -> None:
     assert make(spec_of("example", Example(4))) == Example(4)
     assert str(arguments_of(Example)[0]) == "rank=8 (whole numbers, 1 to 64): rank of the update"
+
+
+@pytest.mark.parametrize(
+    "number", [10**400, -(10**400), float("inf"), float("nan")], ids=["large", "small", "inf", "nan"]
+)
+def test_a_number_beyond_the_range_of_a_float_is_refused(number: float) -> None:
+    with pytest.raises(UserError, match="x is"):
+        Argument("x", 1.0).convert(number)
+    with pytest.raises(UserError, match="x is"):
+        Argument("x", 1).convert(number)
+
+
+def test_a_spec_has_no_numbers_beyond_the_range_of_a_float() -> None:
+    for text in ("crop(" + "9" * 400 + ")", "crop(-1e999)", "a(x=" + "9" * 320 + ")", "9" * 400 + " * a"):
+        with pytest.raises(UserError, match="not a finite number"):
+            spec.weighted_sum(text)

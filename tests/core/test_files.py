@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors import SafetensorError
 
 from mitotype.core import files
-from mitotype.core.errors import UserError
+from mitotype.core.errors import UserError, WriteError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -55,18 +58,79 @@ def test_csv_cells_that_a_spreadsheet_would_evaluate_are_escaped(tmp_path: Path)
     assert (tmp_path / "a.csv").read_text() == "path,x\n'=cmd(),-1.0\na,2.0\n"
 
 
-def test_escaped_cells_are_read_back_unchanged(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"votes": ["-AN", "A-N", "'quoted'"], "x": [-1.0, 2.0, 3.0]})
-    files.write_table(tmp_path / "a.csv", rows)
-    assert files.read_table(tmp_path / "a.csv")["votes"].tolist() == rows["votes"].tolist()
-
-
-def test_windows_csv_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes("\ufeffpath,label\r\na.png,1\r\n".encode())
-    rows = files.read_table(tmp_path / "a.csv")
-    assert list(rows.columns) == ["path", "label"]
-    assert rows["path"].tolist() == ["a.png"]
-
-
 def test_digests_of_parts_do_not_collide() -> None:
     assert files.digest_of("ab", "c") != files.digest_of("a", "bc")
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_leftovers_of_killed_processes_are_removed_and_those_of_live_ones_are_not(tmp_path: Path) -> None:
+    dead = [tmp_path / ".a.json.abcdefgh.part", tmp_path / ".b.12345678.part"]
+    dead[0].write_text("half")
+    dead[1].mkdir()
+    (dead[1] / "inside").touch()
+    strangers = [tmp_path / "data.bin.part", tmp_path / ".hidden"]
+    for path in strangers:
+        path.touch()
+    with (tmp_path / ".c.json.abcdefgh.part").open("wb") as live:
+        assert files.try_lock(live.fileno())
+        files.write_text(tmp_path / "d.json", "{}")
+        assert not any(path.exists() for path in dead)
+        assert all(path.exists() for path in (*strangers, Path(str(live.name))))
+
+
+def test_half_a_line_is_removed_by_the_next_append_and_a_line_without_end_is_given_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"n": 1}\n{"n": 2')
+    files.append_line(path, b'{"n": 3}')
+    assert _lines(path) == ['{"n": 1}', '{"n": 3}']
+    path.write_text('{"n": 1}')
+    files.append_line(path, b'{"n": 2}')
+    assert _lines(path) == ['{"n": 1}', '{"n": 2}']
+    path.write_text("x" * 10_000)  # longer than what is read at once
+    files.append_line(path, b"{}")
+    assert _lines(path) == ["{}"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
+def test_a_line_that_does_not_fit_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    path = tmp_path / "a.jsonl"
+    files.append_line(path, b'{"n": 1}')
+    write = os.write
+
+    def half(handle: int, raw: bytes) -> int:
+        if len(raw) < 8:
+            raise OSError(code, os.strerror(code))
+        return write(handle, raw[:4])
+
+    monkeypatch.setattr(os, "write", half)
+    with pytest.raises(WriteError, match=str(path)):
+        files.append_line(path, b'{"n": 2}')
+    assert _lines(path) == ['{"n": 1}']
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EROFS, ""), "may not be written"),
+        (OSError(errno.EACCES, ""), "make '.*' writable"),
+        (OSError(errno.EFBIG, ""), "ulimit"),
+        (OSError(errno.EDQUOT, ""), "quota"),
+        (OSError("240 requested and 16 written"), "disk is full"),
+        (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk is full"),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_with_a_remedy(tmp_path: Path, error: Exception, message: str) -> None:
+    with pytest.raises(WriteError, match=message) as raised, files.atomic(tmp_path / "a"):
+        raise error
+    assert "repeat the command" in str(raised.value)
+    raised.value.continue_with("mitotype resume runs/a")
+    assert "then mitotype resume runs/a" in str(raised.value)
+
+
+def test_an_array_is_written_as_numpy_does(tmp_path: Path) -> None:
+    for array in (np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(6.0).reshape(2, 3).T):
+        files.write_array(tmp_path / "a.npy", array)
+        np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -85,7 +87,7 @@ def test_an_error_names_a_bad_file(tmp_path: Path, name: str, word: str) -> None
 def test_pages(tmp_path: Path) -> None:
     stack = [Image.fromarray(random_image(seed=n)) for n in range(3)]
     stack[0].save(tmp_path / "a.tif", save_all=True, append_images=stack[1:])
-    pages = images.read_pages(tmp_path / "a.tif")
+    pages = [image for _, image in images.iter_pages(tmp_path / "a.tif")]
     assert [np.array_equal(page, random_image(seed=n)) for n, page in enumerate(pages)] == [True] * 3
     with pytest.raises(UserError, match="page 3"):
         images.read_pages(tmp_path / "a.tif", [3])
@@ -100,3 +102,36 @@ def test_digest_is_of_pixels_not_of_files(tmp_path: Path) -> None:
 def test_an_implausible_scale_is_refused() -> None:
     with pytest.raises(UserError, match=r"2\.5e-05|not plausible"):
         images.check_mpp(0.000025, "--mpp")
+
+
+def test_damaged_tags_of_a_tiff_are_user_errors(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(random_image(64)).save(buffer, "TIFF")
+    raw = buffer.getvalue()
+    path, rng = tmp_path / "a.tif", np.random.default_rng(0)
+    start = int.from_bytes(raw[4:8], "little")
+    for _ in range(150):
+        mutated = bytearray(raw)
+        for position in rng.integers(start, len(raw), 2):
+            mutated[position] = rng.integers(0, 256)
+        path.write_bytes(bytes(mutated))
+        with contextlib.suppress(UserError):
+            images.read(path)
+        with contextlib.suppress(UserError):
+            images.read_header(path)
+
+
+def test_a_tiff_without_dimensions_is_damaged(tmp_path: Path) -> None:
+    Image.fromarray(random_image(64)).save(tmp_path / "a.tif")
+    raw = bytearray((tmp_path / "a.tif").read_bytes())
+    start = int.from_bytes(raw[4:8], "little")
+    assert raw[start + 2 : start + 4] == b"\x00\x01"  # the tag of the width
+    raw[start + 2 : start + 4] = b"\xf0\xff"
+    (tmp_path / "a.tif").write_bytes(raw)
+    with pytest.raises(UserError, match="is damaged"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_an_image_that_grows_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="too large for a patch"):
+        images.at_scale(np.zeros((1000, 1000, 3), np.uint8), 5.0, tmp_path / "a.png")

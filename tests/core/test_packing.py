@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from mitotype.core.cache import cache_dir
 from mitotype.core.errors import UserError
 from mitotype.core.images import digest
 from mitotype.core.packing import pack_images
@@ -49,6 +52,33 @@ def test_a_pack_is_made_once_and_again_after_a_change(tmp_path: Path) -> None:
     assert pack_images(cohort([path])).digests == first.digests == (digest(random_image(seed=1)),)
     Image.fromarray(random_image(seed=2)).save(path)
     assert np.array_equal(pack_images(cohort([path])).image_N3HW[0], random_image(seed=2).transpose(2, 0, 1))
+
+
+def test_an_image_replaced_by_one_of_the_same_size_and_time_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.bmp"
+    Image.fromarray(random_image(seed=1)).save(path)
+    before = path.stat()
+    pack_images(cohort([path]))
+    Image.fromarray(random_image(seed=2)).save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert pack_images(cohort([path])).digests == (digest(random_image(seed=2)),)
+
+
+@pytest.mark.parametrize("name", ["image_N3HW.npy", "pack.json"])
+@pytest.mark.parametrize(
+    "damage", [lambda raw: b"", lambda raw: raw[:-9], lambda raw: raw[:-200] + bytes(200), lambda raw: b"[]"]
+)
+def test_a_damaged_pack_is_made_again(name: str, damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    Image.fromarray(random_image(seed=1)).save(tmp_path / "a.png")
+    first = pack_images(cohort([tmp_path / "a.png"]))
+    path = next((cache_dir() / "packs").glob(f"*/{name}"))
+    intact = path.read_bytes()
+    path.unlink()  # the array is mapped
+    path.write_bytes(damage(intact))
+    again = pack_images(cohort([tmp_path / "a.png"]))
+    assert again.digests == first.digests and np.array_equal(again.image_N3HW, first.image_N3HW)
+    assert path.read_bytes() == intact
 
 
 def test_sizes_are_cropped_about_the_figure(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import BundleRecord, bundle_digest, read_bundle
 from mitotype.core.schema import Cohort
 from mitotype.deploy import bundle, classify, from_run
+from mitotype.deploy.card import render_card
 from mitotype.deploy.classify import Source
 from mitotype.deploy.predictor import Predictor, open_predictor, score
 from tests import synthetic_cohort
@@ -62,6 +63,17 @@ def test_a_bundle_is_json_and_safetensors_alone(bundle_dir: Path) -> None:
         assert word in card
 
 
+@pytest.mark.parametrize("name", ["default", "morphology"])
+def test_limits_of_a_card_are_those_of_its_own_rows(name: str) -> None:
+    record = read_bundle(bundle.shipped()[name])
+    assert record.out_of_fold
+    counts = record.out_of_fold.entries[0].confusion
+    card = render_card(record)
+    assert f"{counts.fn} of {counts.tp + counts.fn} atypical figures are taken for normal" in card
+    without = render_card(msgspec.structs.replace(record, out_of_fold=None))
+    assert "Limits" in without and "are taken for normal" not in without and "Blurred" not in card
+
+
 @pytest.mark.parametrize(
     "file", ["bundle.json", "card.md", "members/all-seed0/member.json", "members/all-seed0/model.safetensors"]
 )
@@ -98,6 +110,23 @@ def test_a_bundle_with_an_invalid_spec_is_refused(bundle_dir: Path, tmp_path: Pa
     resealed(copy, tta=tta)
     with pytest.raises(UserError):
         score(open_predictor(str(copy)), fresh)
+
+
+def test_a_bundle_without_members_or_with_another_detector_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
+    record = read_bundle(bundle_dir)
+    assert record.ood is not None
+    [(name, detector)] = record.ood.detectors.items()
+    short = msgspec.structs.replace(detector, mean=[0.0], std=[1.0], coef=[1.0])
+    for number, detectors in enumerate(({}, {name: short}, {"other": detector})):
+        folder = shutil.copytree(bundle_dir, tmp_path / str(number))
+        resealed(folder, ood=records.to_builtins(msgspec.structs.replace(record.ood, detectors=detectors)))
+        with pytest.raises(UserError, match=f"detector of the member '{name}'"):
+            open_predictor(str(folder))
+    folder = shutil.copytree(bundle_dir, tmp_path / "none")
+    document = json.loads((folder / "bundle.json").read_bytes())
+    records.write(folder / "bundle.json", document | {"members": []})
+    with pytest.raises(UserError, match="key `members`"):
+        open_predictor(str(folder))
 
 
 def test_a_path_out_of_the_bundle_is_refused(bundle_dir: Path, tmp_path: Path) -> None:
@@ -142,7 +171,7 @@ def test_stacks_scales_and_lists(predictor: Predictor, fresh: Cohort, tmp_path: 
     large.save(tmp_path / "large.png")
     (tmp_path / "list.csv").write_text("path,mpp_um\nstack.tif,\nlarge.png,0.125\n")
     sources = classify.list_images([str(tmp_path / "list.csv")])
-    assert [source.mpp_um for source in sources] == [0.25, 0.125]
+    assert [source.mpp_um for source in sources] == [None, 0.125]
     predictions = classify.classify(predictor, sources)
     assert [(Path(p.path).name, p.page) for p in predictions] == [("stack.tif", n) for n in range(6)] + [
         ("large.png", 0)
@@ -166,16 +195,21 @@ def test_folders_leave_hidden_files_out(tmp_path: Path) -> None:
 def test_bad_images_are_all_named(predictor: Predictor, fresh: Cohort, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"x")
     Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(tmp_path / "small.png")
+    bad = [Source(tmp_path / name, 0.25) for name in ("broken.png", "small.png")]
     with pytest.raises(UserError, match="2 errors") as error:
-        classify.classify(
-            predictor,
-            [
-                Source(path, 0.25)
-                for path in (Path(fresh.rows["path"][0]), tmp_path / "broken.png", tmp_path / "small.png")
-            ],
-        )
+        classify.classify(predictor, bad)
     assert "broken.png" in str(error.value)
     assert "small.png" in str(error.value)
+
+
+def test_the_others_are_classified(predictor: Predictor, fresh: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"x")
+    good = [Source(Path(path), 0.25) for path in fresh.rows["path"][:2]]
+    predictions = classify.classify(predictor, [good[0], Source(tmp_path / "broken.png", 0.25), good[1]])
+    assert [bool(prediction.error) for prediction in predictions] == [False, True, False]
+    assert "broken.png" in predictions[1].error
+    alone = classify.classify(predictor, good)
+    np.testing.assert_allclose([predictions[i].probability for i in (0, 2)], [p.probability for p in alone], atol=1e-6)
 
 
 def test_many_images_do_not_grow_memory(predictor: Predictor, fresh: Cohort) -> None:

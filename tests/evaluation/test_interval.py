@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mitotype.evaluation import resample
-from mitotype.evaluation.interval import intervals, mean_over_members, percentile_interval
+from mitotype.evaluation.interval import intervals, mean_over_members, p_value, spread, t_interval
 from mitotype.evaluation.metrics import METRICS, Number, compute
 from mitotype.evaluation.resample import Bootstrap
 
@@ -39,7 +39,8 @@ def arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def bootstrap_of(case: np.ndarray, n_boot: int) -> Bootstrap:
     names = np.array([f"{c:04d}" for c in case])
     weights = resample.case_weights(names, np.full(len(case), "x"), n_boot=n_boot, seed=0)
-    return Bootstrap(weights, np.unique(names, return_inverse=True)[1])
+    cases, code = np.unique(names, return_inverse=True)
+    return Bootstrap(weights, code, np.full(len(cases), "x"), n_boot)
 
 
 @pytest.mark.parametrize("cases", [12, 250])
@@ -51,7 +52,7 @@ def test_bootstrap_metrics_equal_metrics_of_repeated_rows(cases: int) -> None:
     for d in range(25):
         repeated = np.repeat(np.arange(len(rows)), bootstrap.weight_DC[d][bootstrap.code_N].astype(int))
         label, predicted, p = (a[repeated] for a in arrays(rows))
-        for name in METRICS:
+        for name in set(METRICS) - {"calibration_slope", "calibration_intercept"}:
             expected = compute(name, label, predicted, p).value
             assert result[name][d] == pytest.approx(expected, abs=2e-6, nan_ok=True), name
 
@@ -72,7 +73,8 @@ def test_cases_are_resampled_within_their_stratum() -> None:
     case_domain = rows.groupby("case")["domain"].first().sort_index()
     for name in ("d0", "d1"):
         mask = (case_domain == name).to_numpy()
-        assert np.all(bootstrap.weight_DC[:, mask].sum(1) == mask.sum())
+        assert np.all(bootstrap.weight_DC[:50, mask].sum(1) == mask.sum())
+    assert np.array_equal(bootstrap.weight_DC[50:], 1 - np.eye(rows["case"].nunique()))
     assert bootstrap.groups == rows["case"].nunique()
     assert np.array_equal(bootstrap.weight_DC, resample.bootstrap_cases(rows, n_boot=50, seed=1).weight_DC)
     assert not np.array_equal(bootstrap.weight_DC, resample.bootstrap_cases(rows, n_boot=50, seed=2).weight_DC)
@@ -126,32 +128,30 @@ def test_correlated_errors_of_a_case_widen_the_bounds() -> None:
 
 
 def test_replicates_of_one_class_are_left_out_and_counted() -> None:
-    rows = cohort(n=40, cases=4)
-    rows["case"] = [str(i % 4) for i in range(40)]
+    rows = cohort(n=50, cases=5)
+    rows["case"] = [str(i % 5) for i in range(50)]
     rows["label"] = (rows["case"] == "0").astype(float)
     bootstrap = resample.bootstrap_cases(rows.assign(domain="d"), n_boot=1000, seed=0)
     result = intervals(["balanced_accuracy", "specificity", "accuracy"], *arrays(rows), bootstrap)
-    without = (bootstrap.weight_DC[:, 0] == 0).sum()
-    only = (bootstrap.weight_DC[:, 0] == 4).sum()
+    without = (bootstrap.weight_DC[:1000, 0] == 0).sum()
+    only = (bootstrap.weight_DC[:1000, 0] == 5).sum()
     assert result["balanced_accuracy"].n_undefined == without + only and result["specificity"].n_undefined == only
+    assert "one case holds" in result["balanced_accuracy"].reason and result["balanced_accuracy"].low is None
     assert result["accuracy"].n_undefined == 0 and result["balanced_accuracy"].n_boot == 1000 - without - only
 
 
 def test_reasons_without_bounds() -> None:
     rows = cohort(n=50)
     label, predicted, p = arrays(rows)
-    one = Bootstrap(np.full((500, 1), 1.0), np.zeros(50, int))
+    one = Bootstrap(np.full((500, 1), 1.0), np.zeros(50, int), np.array(["x"]), 500)
     result = intervals(["accuracy"], label, predicted, p, one)["accuracy"]
-    assert result.value is not None and result.low is None and "1 case" in result.reason
+    assert result.value is not None and result.low is None and result.reason == "1 case: at least 5 are needed"
     perfect = intervals(
         ["sensitivity"], label, label.astype(int), p, resample.bootstrap_cases(rows, n_boot=300, seed=0)
     )["sensitivity"]
     assert perfect.value == 1 and perfect.low is None and "cannot bound" in perfect.reason
-    few = percentile_interval(
-        Number(0.5),
-        np.append(np.full(950, np.nan), np.linspace(0, 1, 50)),
-        resample.bootstrap_cases(rows, n_boot=5, seed=0),
-    )
+    bootstrap = resample.bootstrap_cases(rows, n_boot=1000, seed=0)
+    few = t_interval(Number(0.5), np.append(np.full(950, np.nan), np.linspace(0, 1, 50)), bootstrap)
     assert few.n_undefined == 950 and few.low is None and "50 of 1000" in few.reason
     nothing = intervals(["auroc"], np.zeros(50), predicted, p, resample.bootstrap_cases(rows, n_boot=300, seed=0))[
         "auroc"
@@ -176,3 +176,79 @@ def test_mean_over_members_is_the_mean_of_its_members() -> None:
         values = [compute(name, label, (p_NM[:, m] >= 0.5).astype(int), p_NM[:, m]).value for m in range(4)]
         assert one.value == pytest.approx(np.mean(values)) and one.member_sd == pytest.approx(np.std(values))
         assert one.low < one.value < one.high
+
+
+def by_hand(value: np.ndarray, strata: np.ndarray) -> tuple[float, float]:
+    """Error and degrees of freedom of a mean over cases of one patch, from the definitions."""
+    k, h = len(value), len(np.unique(strata))
+    left_out = np.array([np.delete(value, i).mean() for i in range(k)])
+    influence = left_out - left_out.mean()
+    within = sum(((value[strata == s] - value[strata == s].mean()) ** 2).sum() for s in np.unique(strata)) / k**2
+    sd = math.sqrt(within * k / (k - h))
+    jackknife = math.sqrt((k - 1) / k * (influence**2).sum())
+    n = (influence**2).sum() ** 2 / (influence**4).sum()
+    return max(sd, jackknife), min(k - h, max(n, 5))
+
+
+def test_the_error_of_a_mean_is_that_of_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    value = np.append(rng.random(23), 4.0)
+    strata = np.array(["a", "b"]).repeat(12)
+    rows = pd.DataFrame({"case": [f"{i:02d}" for i in range(24)], "dataset": "x", "domain": strata})
+    bootstrap = resample.bootstrap_cases(rows, n_boot=20_000, seed=0)
+    replicate_D = bootstrap.weight_DC @ value / bootstrap.weight_DC.sum(1)
+    known = spread(replicate_D, bootstrap)
+    error, df = by_hand(value, strata)
+    assert known.error == pytest.approx(error, rel=0.02) and known.df == pytest.approx(df, rel=1e-6) and df < 10
+    paired = spread(replicate_D, bootstrap, paired=True)
+    assert paired.df == 22 and paired.error <= known.error
+
+
+def test_bounds_stay_in_their_range_and_agree_with_p() -> None:
+    bootstrap = bootstrap_of(np.arange(30), n_boot=500)
+    rng = np.random.default_rng(0)
+    replicate_D = 0.97 + 0.02 * rng.normal(size=500)
+    unit = t_interval(Number(0.97), replicate_D, bootstrap)
+    assert unit.low is not None and unit.high is not None and unit.low < 0.95 < 0.98 < unit.high < 1
+    positive = t_interval(Number(0.05), replicate_D - 0.92, bootstrap, scale="positive")
+    assert positive.low is not None and 0 < positive.low < 0.05
+    for shift in (0.0, 0.03, 0.06):
+        number = Number(shift)
+        real = t_interval(number, replicate_D, bootstrap, scale="real", paired=True)
+        assert real.low is not None and real.high is not None
+        p = p_value(number, spread(replicate_D, bootstrap, paired=True))
+        assert (p < 0.05) == (real.low > 0 or real.high < 0)
+
+
+def test_logits_rank_where_probabilities_round_to_one() -> None:
+    label, logit = np.array([0.0, 0.0, 1.0, 1.0]), np.array([40.0, 50.0, 60.0, 70.0])
+    p = 1 / (1 + np.exp(-logit))
+    assert compute("auroc", label, p > 0.5, p).value == 0.5
+    assert (
+        compute("auroc", label, p > 0.5, p, logit).value == 1 and compute("auprc", label, p > 0.5, p, logit).value == 1
+    )
+
+
+def test_calibration_slope_and_intercept() -> None:
+    """Known by construction; equal to scikit-learn's unpenalised fit; replicates are near the fits to repeated rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=4000)
+    label = (rng.random(4000) < 1 / (1 + np.exp(-(0.5 * z - 1)))).astype(float)
+    p = 1 / (1 + np.exp(-z))
+    slope, intercept = (compute(f"calibration_{name}", label, p > 0.5, p).value for name in ("slope", "intercept"))
+    fitted = LogisticRegression(C=np.inf, tol=1e-8).fit(z[:, None], label)
+    assert slope == pytest.approx(float(fitted.coef_[0, 0]), abs=1e-4) and 0.4 < slope < 0.6
+    shifted = 1 / (1 + np.exp(-(z + intercept)))
+    assert shifted.sum() == pytest.approx(label.sum(), rel=1e-6) and intercept < -0.8
+    ratio = compute("observed_expected", label, p > 0.5, p).value
+    assert ratio == pytest.approx(label.sum() / p.sum()) and ratio < 1
+    bootstrap = bootstrap_of(np.arange(4000) % 40, n_boot=20)
+    result = resample.bootstrap_metrics(["calibration_slope", "calibration_intercept"], label, p > 0.5, p, bootstrap)
+    for d in range(20):
+        rows = np.repeat(np.arange(4000), bootstrap.weight_DC[d][bootstrap.code_N].astype(int))
+        for name, value_D in result.items():
+            assert value_D[d] == pytest.approx(compute(name, label[rows], p[rows] > 0.5, p[rows]).value, abs=5e-3)
+    separated = compute("calibration_slope", (z > 0).astype(float), z > 0, p)
+    assert math.isnan(separated.value) and separated.reason == "the likelihood has no maximum"

@@ -224,11 +224,17 @@ def test_cells_can_be_added_and_removed(make_config: MakeConfig, tmp_path: Path)
     assert json.loads((tmp_path / "benchmark.json").read_bytes())["backbones"] == ["d4resnet-tiny"]
 
 
-def test_another_device_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:
-    benchmark.prepare(make_config(tmp_path))
+def test_a_benchmark_begun_on_a_gpu_goes_on_without_one(make_config: MakeConfig, tmp_path: Path) -> None:
+    plan = benchmark.prepare(make_config(tmp_path))
+    path = plan.runs[1].dir / "run.json"
+    started = json.loads(path.read_bytes()) | {"device": "cuda"}
+    records.write(path, started)
     benchmark.prepare(make_config(tmp_path, device="auto"))
-    with pytest.raises(UserError, match="started on 'cpu', not on 'cuda'"):
-        benchmark.prepare(make_config(tmp_path, device="cuda"))
+    assert json.loads(path.read_bytes()) == started
+    with pytest.warns(UserWarning, match="begun on cuda, continued on cpu"):
+        benchmark.prepare(make_config(tmp_path, device="cpu"))
+    assert json.loads(path.read_bytes())["device"] == "cpu"
+    assert plan.notes() == ["begun on cuda, continued on cpu"]
 
 
 def test_notes_on_licenses_and_optimistic_numbers(make_config: MakeConfig, tmp_path: Path) -> None:
@@ -276,7 +282,7 @@ def test_a_leak_is_reported_before_training(make_config: MakeConfig, toy_cohort:
 def test_published_means_are_by_net_adaptation_and_test_set() -> None:
     mean = published.study_result("lora", "virchow2", "amibr-test", "test", 826)
     assert mean is not None
-    assert dataclasses.astuple(mean) == (0.8135, 0.0145, 0.9026, 0.0051)
+    assert dataclasses.astuple(mean) == (0.8135, 0.0145, 0.9026, 0.0051, (0.7914, 0.81, 0.8135, 0.8367, 0.8162))
     last = published.study_result("full", "swin-base", "atnorm-md", "test", 2107)
     assert last is not None
     assert (last.balanced_accuracy, last.auroc_sd) == (0.7723, 0.0087)
@@ -284,6 +290,20 @@ def test_published_means_are_by_net_adaptation_and_test_set() -> None:
     assert published.study_result("full", "virchow2", "amibr-test", "test", 826) is None
     assert (len(published.STUDY), len(published.study_backbones())) == (17, 10)
     assert all(len(numbers) == 12 for numbers in published.STUDY.values())
+    assert "notebooks" in published.STUDY_SOURCE
+
+
+def test_published_folds_have_the_published_mean_and_sd() -> None:
+    trained = {key for key in published.STUDY if key[0] != "probe"}
+    assert published.STUDY_FOLDS.keys() == trained
+    for kind, backbone in trained:
+        for dataset, n_files in (("amibr", 826), ("atnorm-br", 746), ("atnorm-md", 2107)):
+            result = published.study_result(kind, backbone, dataset, "test", n_files)
+            assert result is not None and len(result.fold_balanced_accuracy) == 5
+            assert np.mean(result.fold_balanced_accuracy) == pytest.approx(result.balanced_accuracy, abs=1.01e-4)
+            assert np.std(result.fold_balanced_accuracy) == pytest.approx(result.balanced_accuracy_sd, abs=1.01e-4)
+    probe = published.study_result("probe", "uni", "amibr", "test", 826)
+    assert probe is not None and probe.fold_balanced_accuracy == ()
 
 
 def test_a_row_contains_the_published_numbers(
@@ -293,6 +313,7 @@ def test_a_row_contains_the_published_numbers(
     monkeypatch.setitem(published.PUBLISHED, "measured", known)
     monkeypatch.setattr(published, "STUDY_SETS", ("amibr", "measured"))
     monkeypatch.setitem(published.STUDY, ("full", "resnet10"), (1, 1, 1, 1, 7100, 200, 8200, 300))
+    monkeypatch.setitem(published.STUDY_FOLDS, ("full", "resnet10"), ((1,), (7000, 7200)))
     runs = [
         run
         for run in benchmark.prepare(make_config(finished, adaptations=("probe", "full"))).runs
@@ -302,4 +323,4 @@ def test_a_row_contains_the_published_numbers(
     assert small.published_ba is None
     numbers = (larger.published_ba, larger.published_ba_sd, larger.published_auroc, larger.published_auroc_sd)
     assert numbers == (0.71, 0.02, 0.82, 0.03)
-    assert "| 0.710 ± 0.020 |" in render.markdown_rows([larger])
+    assert "| 0.710 ± 0.020 (folds 1 … 5: 0.7000 0.7200) |" in render.markdown_rows([larger])

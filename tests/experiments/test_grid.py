@@ -112,9 +112,9 @@ def test_equal_recipes_are_trained_once() -> None:
 
 
 def test_arguments_of_an_adaptation_are_those_that_are_trained() -> None:
-    with pytest.raises(UserError, match=r"trains 'lora\(8, 16, 0.3\)'") as error:
+    with pytest.raises(UserError, match=r"trains 'lora\(8, 16, 0.3, targets=all\)'") as error:
         grid._check_recipe(Cell("uni", "lora(4, 8)"), study_recipe("uni", "lora(4, 8)"))
-    assert error.value.allowed == '--adaptations "lora(8, 16, 0.3)"'
+    assert error.value.allowed == '--adaptations "lora(8, 16, 0.3, targets=all)"'
     for adaptation in ("lora", *ADAPTATIONS["study"]):
         backbone = "swin-base" if adaptation == "full" else "uni"
         grid._check_recipe(Cell(backbone, adaptation), study_recipe(backbone, adaptation))

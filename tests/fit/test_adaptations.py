@@ -112,6 +112,7 @@ def test_stored_adapters_have_an_effect(adaptation: str, new: str, toy_cohort: C
 
 
 @pytest.mark.parametrize("adaptation", ["knn(5)", "prototype", "head", "lora(4, last=1)", "lora(4, rs=1)", "lora(4, dora=1)",
+                                        "lora(4, targets=all)",
                                         "prompts(2, last=2)", "full(last=1)"])  # fmt: skip
 def test_the_other_adaptations_are_fitted_and_scored(adaptation: str, toy_cohort: Cohort, tmp_path: Path) -> None:
     with registered_siblings("uni2-h") as [name]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,34 @@ def test_a_run_with_complete_members_is_finalized_without_its_gpu(finished_run: 
         (finished_run / "decision.json").read_bytes()
     )
     assert (folder / "ood.json").is_file()
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_run_begun_on_a_gpu_goes_on_without_one_when_asked(tiny: Recipe, toy_cohort: Cohort, tmp_path: Path) -> None:
+    run.create(tiny, toy_cohort, tmp_path / "run", device="cuda", local=False)
+    with pytest.raises(UserError, match=r"(?s)No GPU.*--device cpu"):
+        run.resume(tmp_path / "run")
+    with pytest.warns(UserWarning, match="begun on cuda, continued on cpu"):
+        run.resume(tmp_path / "run", device="cpu")
+    record = json.loads((tmp_path / "run" / "run.json").read_bytes())
+    assert (record["device"], record["notes"]) == ("cpu", ["begun on cuda, continued on cpu"])
+    assert (tmp_path / "run" / "DONE").is_file()
+
+
+def test_other_libraries_than_at_the_start_are_named(tiny: Recipe, toy_cohort: Cohort, tmp_path: Path) -> None:
+    run.create(tiny, toy_cohort, tmp_path / "run")
+    path = tmp_path / "run" / "run.json"
+    started = json.loads(path.read_bytes())
+    started["versions"] |= {"timm": "0.0.1", "no-such-library": "3"}
+    records.write(path, started)
+    with pytest.warns(
+        UserWarning, match=r"begun with timm 0\.0\.1, continued with [1-9].*no-such-library 3, continued with none"
+    ):
+        run.reopen(tmp_path / "run")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run.reopen(tmp_path / "run")  # the note is there
+    assert len(json.loads(path.read_bytes())["notes"]) == 1
 
 
 @pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mitotype.core import files, records
+from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run, predictor
@@ -65,7 +65,7 @@ def test_images_of_pretraining_are_no_test_set(toy_cohort: Cohort, tmp_path: Pat
     with pytest.raises(UserError, match="M004"):
         predictor.score(predictor.open_predictor(str(folder)), toy_cohort.take(~first))
     digests = set(json.loads((folder / "decision.json").read_bytes())["digests"])
-    seen = set(files.read_table(pretrained / "patches.parquet")["digest"])
+    seen = set(tables.read_stored(pretrained / "patches.parquet")["digest"])
     assert {short_digest(digest) for digest in seen} <= digests
 
 
@@ -86,7 +86,7 @@ def test_a_member_named_in_init_from_must_leave_out_the_same_fold(
         with pytest.raises(UserError, match="M001"):
             run.create(plain(init_from=str(path)), toy_cohort, tmp_path / "leaks")
     final = plain(init_from=str(labelled / "members" / "all-seed0"), folds="none", n_final_models=1)
-    assert lineage.seen_digests(final) == set(files.read_table(labelled / "patches.parquet")["digest"])
+    assert lineage.seen_digests(final) == set(tables.read_stored(labelled / "patches.parquet")["digest"])
     run.create(final, toy_cohort, tmp_path / "final")
 
 
@@ -134,7 +134,7 @@ def test_sources_of_a_run_must_not_change_until_it_is_trained(toy_cohort: Cohort
 
 def test_a_scored_test_set_is_not_training_data(toy_cohort: Cohort, tmp_path: Path) -> None:
     pretrained = run.start(plain(**PRETRAIN), toy_cohort, tmp_path / "pretrain")
-    rows = files.read_table(pretrained / "patches.parquet")
+    rows = tables.read_stored(pretrained / "patches.parquet")
     rows.loc[0, "fold"] = 0
     files.write_table(pretrained / "patches.parquet", rows)
     assert lineage.seen_digests(plain(init_from=str(pretrained))) == set(rows["digest"][1:])

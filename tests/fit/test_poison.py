@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mitotype import datasets
-from mitotype.core import files
+from mitotype.core import files, tables
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.fit import recipe as recipes
@@ -53,7 +53,7 @@ def test_flipped_test_labels_change_nothing(shared_data: Path, tiny: Recipe, tmp
         *(str(p.relative_to(clean)) for p in clean.glob("members/*/model.safetensors")),
     ):
         assert files.sha256(clean / file) == files.sha256(flipped / file), file
-    ours, theirs = (files.read_table(folder / "scores.parquet") for folder in (clean, flipped))
+    ours, theirs = (tables.read_stored(folder / "scores.parquet") for folder in (clean, flipped))
     pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 

@@ -17,7 +17,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mitotype import datasets
-from mitotype.core import files, records
+from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import OUT_OF_FOLD, Cohort
@@ -49,7 +49,7 @@ def test_a_run_is_complete(finished_run: Path, toy_cohort: Cohort) -> None:
     assert metadata["overrides"]["epochs"] == 3
     assert metadata["recipe"]["lr"] == 1e-3
     assert not list(finished_run.rglob("checkpoint*")) + list(finished_run.rglob("*.part"))
-    patches = files.read_table(finished_run / "patches.parquet").set_index("patch_id")
+    patches = tables.read_stored(finished_run / "patches.parquet").set_index("patch_id")
     fold_of = scores.set_index("patch_id")["fold"]
     assert (patches["fold"] == fold_of[patches.index]).all()
     assert patches.groupby("case_id")["fold"].nunique().max() == 1
@@ -185,7 +185,7 @@ def test_an_existing_run_and_changed_images_are_errors(finished_run: Path, toy_c
             tmp_path / "a",
             on_log=lambda line: (_ for _ in ()).throw(Stopped),
         )
-    patches = files.read_table(tmp_path / "a" / "patches.parquet")
+    patches = tables.read_stored(tmp_path / "a" / "patches.parquet")
     patches.loc[0, "digest"] = "0" * 64
     files.write_table(tmp_path / "a" / "patches.parquet", patches)
     with pytest.raises(UserError, match="have changed"):

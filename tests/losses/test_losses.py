@@ -57,6 +57,15 @@ def test_the_gradient_points_to_the_label(name: str) -> None:
     assert (read.grad < 0).all()
 
 
+def test_bce_learns_the_published_label_where_votes_tie_or_contradict_it() -> None:
+    outputs = SimpleNamespace(logit_B=torch.tensor([2.0, 2.0, 2.0, 2.0]), aux={})
+    target_B = torch.tensor([0.5, 0.5, 1.0, 0.0])
+    loss_B = losses.get("bce")()(outputs, Batch(target_B, label_B=torch.tensor([1.0, 0.0, 0.0, 1.0])))
+    atypical, normal = torch.nn.functional.softplus(torch.tensor([-2.0, 2.0]))
+    torch.testing.assert_close(loss_B, torch.stack([atypical, normal, normal, atypical]))
+    torch.testing.assert_close(losses.get("bce")()(outputs, Batch(target_B))[2:], torch.stack([atypical, normal]))
+
+
 @pytest.mark.parametrize("name", ["sub_label", "expert", "descriptor"])
 def test_an_unknown_target_adds_no_loss(name: str) -> None:
     outputs, batch = outputs_and_batch(name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 
 import pytest
+from timm.models.swin_transformer import SwinTransformer
 
-from mitotype.backbones import backbones
+from mitotype.backbones import adapters, backbones
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.fit import run
@@ -16,6 +18,7 @@ from mitotype.fit.train import schedule
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
 from mitotype.recipes.study import AUGMENT, END_TO_END_INIT, study_recipe
+from mitotype.transforms import Augment, Frame
 from tests.backbones.siblings import registered_siblings
 from tests.fit.test_adaptations import weights_file
 
@@ -40,7 +43,24 @@ def test_every_model_of_the_study_has_its_recipe(model: str, adaptation: str) ->
         "study",
         224,
     )
+    assert (recipe.drop_last, recipe.patience) == (0, 10 if adaptation == "lora" else 15)
+    assert recipe.precision == ("fp16" if adaptation == "probe" and model != "gigapath" else "fp32")
+    assert recipe.head_init == ("timm" if adaptation == "lora" and model in ("uni", "uni2-h", "gigapath") else "linear")
+    assert Frame(recipe.frame).output_px(128) == Augment(recipe.augment).output_px(128) == 224
+    if adaptation == "lora":
+        assert adapters.parse(recipe.adaptation) == adapters.Lora(8, 16, 0.3, targets="all")
     assert recipe.lr * schedule.build(recipe.schedule).min_scale == pytest.approx(1e-7)
+
+
+def test_the_nets_of_the_study_are_those_of_its_scripts() -> None:
+    assert dict(study_recipe("swin-base", "full").model_kwargs) == {
+        "drop_path_rate": 0.1
+    }  # timm's default, which ours is not
+    assert inspect.signature(SwinTransformer).parameters["drop_path_rate"].default == 0.1
+    assert study_recipe("vit-l16", "full").model_kwargs == ()
+    assert study_recipe("gigapath", "probe").frame == "tv_resize(256, bicubic) | crop(224)"
+    assert study_recipe("gigapath", "lora").frame == "tv_resize(224)"  # the whole patch
+    assert study_recipe("virchow", "probe").frame == "tv_resize(224, bicubic)"
 
 
 def test_what_the_study_did_not_train_is_an_error() -> None:
@@ -51,7 +71,8 @@ def test_what_the_study_did_not_train_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "adaptation"), [("uni2-h", "lora"), ("gigapath", "probe"), ("swin-base", "full"), ("virchow", "lora")]
+    ("model", "adaptation"),
+    [("uni2-h", "lora"), ("gigapath", "probe"), ("virchow2", "probe"), ("swin-base", "full"), ("virchow", "lora")],
 )
 def test_the_protocol_runs(model: str, adaptation: str, toy_cohort: Cohort, tmp_path: Path) -> None:
     with registered_siblings(model) as [name]:

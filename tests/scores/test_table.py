@@ -90,9 +90,9 @@ def test_csv_of_scores(tmp_path: Path, some: Scores) -> None:
     assert "58 patches of the same datasets have no score" in read.notes[1]
     assert set(read.scores["part"]) == {"test"} and set(read.scores["member"]) == {"theirs"}
 
-    path.write_text("patch_id,score\na/0,2.5\na/1,0.5\n")
+    path.write_text("patch_id,score\na/0,2.5\na/1,-0.5\n")
     read = table.read(path, patches=some.patches)
-    assert list(read.scores["logit"]) == [2.5, 0.5] and "read as logits" in read.notes[0]
+    assert list(read.scores["logit"]) == [2.5, -0.5] and "read as logits" in read.notes[0]
     path.write_text("patch_id,logit\na/0,0.25\n")
     assert list(table.read(path, patches=some.patches).scores["logit"]) == [0.25]
     path.write_text("patch_id,probability\na/0,1.25\n")
@@ -102,10 +102,10 @@ def test_csv_of_scores(tmp_path: Path, some: Scores) -> None:
     with pytest.raises(UserError, match="not in the table of patches"):
         table.read(path, patches=some.patches)
     path.write_text("name,score\na/0,0.5\n")
-    with pytest.raises(UserError, match="have the columns name, score"):
+    with pytest.raises(UserError, match="lacks the column patch_id; it has name, score"):
         table.read(path)
     path.write_text("patch_id,score\na/0,high\n")
-    with pytest.raises(UserError, match="not finite"):
+    with pytest.raises(UserError, match="line 2: score 'high', not a number"):
         table.read(path)
 
 

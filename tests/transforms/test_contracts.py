@@ -47,13 +47,13 @@ def augment_of(name: str, crop_px: int, bank_K3HW: Tensor, p: str = "") -> Augme
 @pytest.mark.parametrize("name", transforms.names())
 def test_every_transform_is_described(name: str) -> None:
     op = transforms.get(name)
-    assert op.kind in ("frame", "warp", "pixel", "crop")
+    assert op.kind in ("torchvision", "frame", "warp", "pixel", "crop")
     assert summary(op).endswith(".") and len(summary(op)) < 140
     for argument in arguments_of(op):
-        assert argument.low <= argument.default <= argument.high, argument
+        assert argument.default in argument.choices or argument.low <= argument.default <= argument.high, argument
         assert argument.meaning
         assert argument.name != "p", "p is the probability of every random step"
-    assert name in STRENGTH_0 or op.kind in ("frame", "crop") or name in ("d4", "mirror")
+    assert name in STRENGTH_0 or op.kind in ("torchvision", "frame", "crop") or name in ("d4", "mirror")
 
 
 @pytest.mark.parametrize("name", RANDOM)

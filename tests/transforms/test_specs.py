@@ -61,10 +61,11 @@ def test_the_canonical_spec_is_its_own(text: str) -> None:
 
 
 def test_every_transform_in_one_spec_is_short_enough() -> None:
-    order = {"frame": 0, "warp": 1, "pixel": 2, "crop": 3}
-    names = [
-        n for n in sorted(transforms, key=lambda n: order[transforms.get(n).kind]) if transforms.get(n).kind != "frame"
-    ]
+    # Stain normalisation and torchvision's steps are in no spec with all the others.
+    order = {"warp": 0, "pixel": 1, "crop": 2}
+    names = sorted(
+        (n for n in transforms if transforms.get(n).kind in order), key=lambda n: order[transforms.get(n).kind]
+    )
     assert len(Augment(" | ".join(names)).spec) <= 500
 
 

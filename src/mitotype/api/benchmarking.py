@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,9 @@ from mitotype.api.deployment import open_bundle
 from mitotype.api.scoring import score_cohort
 from mitotype.api.training import read_training_cohort
 from mitotype.backbones import backbones
+from mitotype.core import walk
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
+from mitotype.core.interrupts import continued_by
 from mitotype.core.run_layout import names
 from mitotype.core.schema import TEST, Cohort
 from mitotype.evaluation import published
@@ -29,7 +32,10 @@ from mitotype.jobs.task import Callbacks
 from mitotype.recipes.benchmark import shared_recipe
 from mitotype.recipes.study import study_recipe
 
-ADAPTATIONS = {"shared": ("probe", "lora(8, 16)", "prompts(8)", "full"), "study": ("probe", "lora(8, 16, 0.3)", "full")}
+ADAPTATIONS = {
+    "shared": ("probe", "lora(8, 16)", "prompts(8)", "full"),
+    "study": ("probe", "lora(8, 16, 0.3, targets=all)", "full"),
+}
 PUBLISHED, RANDOM = "published", "random"
 CELL_OPTIONS = {"backbone": "--backbones", "adaptation": "--adaptations", "init_from": "--init-from"}  # not in settings
 
@@ -71,7 +77,16 @@ def benchmark(options: BenchmarkOptions, callbacks: Callbacks = Callbacks()) -> 
 
     A cell that failed is listed in the table; `Table.raise_failures` raises its error.
     """
-    return run_plan(prepare(options), callbacks)
+    with claimed(options):
+        return run_plan(prepare(options), callbacks)
+
+
+@contextmanager
+def claimed(options: BenchmarkOptions) -> Iterator[None]:
+    """Hold the folder of a benchmark while the block runs. Raises a UserError if another process works in it."""
+    stored = "Finished members and the last checkpoints are stored."
+    with benchmarks.claimed(options.out, [*options.data, *options.test]), continued_by("repeat the command", stored):
+        yield
 
 
 def prepare(options: BenchmarkOptions) -> Plan:
@@ -134,17 +149,17 @@ def parse_sources(texts: Sequence[str]) -> dict[str, str]:
             continue
         name, equals, source = text.partition("=")
         with errors.capture():
-            if equals and not Path(text).exists():
+            if equals and not walk.exists(Path(text)):
                 if name not in backbones:
                     raise unknown_name("backbone", name, backbones, "mitotype backbones")
-            elif names.is_run(Path(text).expanduser()):
-                name, source = read_recipe(Path(text).expanduser()).backbone, text
+            elif names.is_run(walk.expanded(text)):
+                name, source = read_recipe(walk.expanded(text)).backbone, text
             else:
                 raise UserError(
                     f"'{text}' does not name its backbone.",
                     allowed=f"BACKBONE={text}, BACKBONE={RANDOM}, {PUBLISHED}",
                 )
-            if source != RANDOM and not Path(source).expanduser().exists():
+            if source != RANDOM and not walk.exists(walk.expanded(source)):
                 raise UserError(f"There are no weights at '{source}'.", fix="correct the path")
             if name in sources:
                 raise UserError(f"The initial weights of {name} are given twice.", fix="give them once")
@@ -155,4 +170,4 @@ def parse_sources(texts: Sequence[str]) -> dict[str, str]:
 
 def _absolute(path: str) -> str:
     """Return an absolute path. Links are not resolved: their targets may have other names."""
-    return os.path.normpath(Path(path).expanduser().absolute())
+    return os.path.normpath(walk.expanded(path).absolute())

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from mitotype.api.progress import Progress, no_progress
 from mitotype.backbones import backbones, weights
-from mitotype.backbones.classifier import match_state_dict
 from mitotype.backbones.weights import PUBLISHED, PretrainedWeights
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
@@ -24,11 +22,10 @@ from mitotype.fit.environment import resolve_device
 
 def fetch_weights(backbone: str, source: Path | None = None) -> PretrainedWeights:
     """Download the published weights of a backbone, or register a file of them, and check that they fit its net."""
-    spec = backbones.get(backbone).spec
-    pretrained = weights.register_local(backbone, str(source)) if source else weights.find(backbone, PUBLISHED)
-    with torch.device("meta"):
-        trunk = backbones.get(backbone).build(spec, spec.size_px, {})
-    match_state_dict(trunk, weights.read_state_dict(pretrained), backbone)
+    if source:
+        return weights.register_local(backbone, str(source))
+    pretrained = weights.find(backbone, PUBLISHED)
+    weights.check_fits(backbone, Path(pretrained.path))
     return pretrained
 
 

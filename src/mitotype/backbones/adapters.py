@@ -99,6 +99,9 @@ class Lora(Adaptation):
     dropout: float = argument(0.05, low=0, high=0.9, meaning="dropout of its input")
     rs: int = argument(0, low=0, high=1, by_name=True, meaning="1: rsLoRA")
     dora: int = argument(0, low=0, high=1, by_name=True, meaning="1: DoRA")
+    targets: str = argument(
+        "blocks", choices=("blocks", "all"), by_name=True, meaning='"all": the convolution that embeds patches too'
+    )
     last: int = _last_blocks()
 
     def apply(self, trunk: nn.Module, spec: ModelSpec) -> None:
@@ -117,7 +120,7 @@ class Lora(Adaptation):
         inject_adapter_in_model(config, trunk)
 
     def target_modules(self, trunk: nn.Module, spec: ModelSpec) -> list[tuple[str, nn.Module]]:
-        """Return the adapted modules by name: exactly as many as the spec states, each of them Linear."""
+        """Return the adapted modules by name: exactly as many as the spec states, each of them Linear, and `patch_embed.proj`."""
         if spec.lora_targets is None:
             raise UserError(f"{spec.arch} does not support LoRA.", allowed="full, head, probe, knn, prototype")
         matches = [(name, m) for name, m in trunk.named_modules() if re.fullmatch(spec.lora_targets, name)]
@@ -125,6 +128,11 @@ class Lora(Adaptation):
         if not_linear or len(matches) != spec.lora_modules:
             what = f"lora_targets of {spec.arch} matches {len(matches)} modules instead of {spec.lora_modules}"
             raise ValueError(what + (f"; not Linear: {', '.join(not_linear)}" if not_linear else ""))
+        if self.targets == "all":
+            if self.last or not isinstance(trunk, TransformerTrunk):
+                what = f"lora(targets=all{f', last={self.last}' if self.last else ''}) adapts the convolution before the first block."
+                raise UserError(what, allowed="targets=all with last=0 and a transformer")
+            matches.insert(0, ("net.patch_embed.proj", trunk.get_submodule("net.patch_embed.proj")))
         if not self.last:
             return matches
         first = _first_trained_block(trunk, self.last)

@@ -70,9 +70,13 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(normalization.std).view(1, 3, 1, 1), persistent=False)
 
     def prepare(self, image_B3CC: Tensor) -> Tensor:
-        """Return `x_B3SS` of `image_B3CC` in [0, 1]: resized as the publisher does (antialiased), cropped and normalized."""
+        """Return `x_B3SS` of `image_B3CC` in [0, 1]: resized as the publisher does (antialiased), cropped and normalized.
+
+        An image that a frame has brought to the input size is normalized only.
+        """
         spec = self.spec
         side = round(self.size_px * spec.resize_px / spec.size_px) if spec.resize_px else self.size_px
+        side = self.size_px if image_B3CC.shape[-1] == self.size_px else side
         if image_B3CC.shape[-1] != side:
             image_B3CC = functional.interpolate(
                 image_B3CC, (side, side), mode=spec.interpolation, antialias=True, align_corners=False

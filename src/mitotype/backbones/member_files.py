@@ -64,7 +64,7 @@ def write_tensors(
 
 def read_member(member_dir: Path, *, device: str = "cpu") -> Member:
     """Return a member. Raises a UserError for a changed byte, a missing tensor or a wrong shape; no code in it is run."""
-    record, raw = read_files(member_dir)
+    record, raw = run_layout.read_weights(member_dir)
     architecture = architecture_of(record, member_dir)
     base_state = None
     if architecture.base:
@@ -78,7 +78,7 @@ def read_member(member_dir: Path, *, device: str = "cpu") -> Member:
 
 def read_head(member_dir: Path) -> nn.Module:
     """Return the main head of a member alone, for cached embeddings."""
-    record, raw = read_files(member_dir)
+    record, raw = run_layout.read_weights(member_dir)
     architecture = architecture_of(record, member_dir)
     width = backbones.get(architecture.backbone).spec.pooling[architecture.pooling]
     head = adapters.parse(architecture.adaptation).build_head(width)
@@ -92,21 +92,6 @@ def architecture_of(record: MemberRecord, member_dir: Path) -> Architecture:
     if record.architecture is None:
         raise UserError(f"The member '{member_dir}' is of the feature '{record.feature}' and has no net.")
     return record.architecture
-
-
-def read_files(member_dir: Path) -> tuple[MemberRecord, bytes]:
-    """Return the record of a member and its weights as bytes, whose digest was checked."""
-    record = run_layout.read_member(member_dir)
-    path = member_dir / names.WEIGHTS
-    if not path.is_file():
-        raise UserError(f"There are no weights at '{path}'.", fix="restore the folder from a copy, or train again")
-    raw = path.read_bytes()
-    if files.digest_of(raw) != record.digest:
-        raise UserError(
-            f"The weights '{path}' are not those that were written: their digest differs.",
-            fix="restore the file from a copy",
-        )
-    return record, raw
 
 
 def load_state(classifier: Classifier, raw: bytes, source: str) -> None:

@@ -36,11 +36,13 @@ class InferenceConfig:
 
 
 def amp_dtype(device: str, precision: str = "auto") -> torch.dtype | None:
-    """Return the dtype of mixed precision for scoring: bf16 on a GPU unless `precision` is "fp32", None (float32) on a CPU.
+    """Return the dtype of mixed precision for scoring: on a GPU bf16, or what `precision` names; None (float32) on a CPU.
 
     A CPU scores in float32 so that every CPU reproduces the numbers of a model card.
     """
-    return torch.bfloat16 if device.startswith("cuda") and precision != "fp32" else None
+    if not device.startswith("cuda") or precision == "fp32":
+        return None
+    return torch.float16 if precision == "fp16" else torch.bfloat16
 
 
 def autocast(device: str, dtype: torch.dtype | None) -> torch.autocast | nullcontext[None]:

@@ -71,7 +71,7 @@ def _read_ensemble(member_dirs: Sequence[Path], device: str) -> SharedBaseEnsemb
     first = member_files.read_member(member_dirs[0], device=device)
     names, digests, states = [first.name], [first.digest], [_copy_trained(first.classifier)]
     for member_dir in member_dirs[1:]:
-        record, raw = member_files.read_files(member_dir)
+        record, raw = run_layout.read_weights(member_dir)
         member_files.load_state(first.classifier, raw, str(member_dir))
         names.append(record.name)
         digests.append(record.digest)

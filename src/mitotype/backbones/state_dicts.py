@@ -16,9 +16,9 @@ import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from mitotype.backbones.model_spec import ModelSpec
 from mitotype.core.errors import UserError
 
 State = dict[str, Tensor]
+POINTER = b"version https://git-lfs"  # how the text begins that git-lfs leaves in the place of a file
 
 # Prefixes of what is above the trunk; head.norm of ConvNeXt is the trunk's.
 CLASSIFIERS = ("head.weight", "head.bias", "head.fc.", "fc.", "classifier.", "pooler.")
@@ -76,32 +77,52 @@ FUSED = {"attn.qkv": ("attn.q", "attn.k", "attn.v"), "mlp.fc1": ("mlp.gate", "ml
 
 def read_state_dict(path: Path) -> Mapping[str, Tensor]:
     """Return the tensors of a safetensors file or of a torch file that contains nothing but tensors."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"'{path}' holds more than tensors and is not read.", fix="save the state dict alone, best as safetensors"
-        ) from error
-    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError) as error:
-        raise UserError(
-            f"The weights '{path}' cannot be read: {str(error).splitlines()[0]}.", fix="download them again"
-        ) from error
+    state = _load(path)
     for wrapper in ("state_dict", "model", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(key, str) and _is_plain(state[key]) for key in state):
         raise UserError(f"'{path}' is not a state dict.", fix="save the tensors by name, best as safetensors")
     return state
 
 
 def read_tensor(path: Path) -> Tensor:
     """Return the tensor of a .pt file that contains nothing else."""
-    value = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(value, Tensor):
+    value = _load(path)
+    if not _is_plain(value):
         raise UserError(f"'{path}' is not a tensor.", fix="download it again")
     return value
+
+
+def _load(path: Path) -> Any:
+    """Return the content of a weights file. Whatever the decoder of its format raises, the file is damaged."""
+    with path.open("rb") as file:
+        start = file.read(len(POINTER))
+    if start == POINTER:
+        what = f"'{path}' is a pointer of git-lfs, not the weights."
+        raise UserError(what, fix="download the weights themselves: git lfs pull, or from the page of the model")
+    if start.lstrip()[:1] == b"<":
+        raise UserError(
+            f"'{path}' is a web page, not the weights.", fix="download the file itself, logged in if needed"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except Exception as error:
+        if isinstance(error, pickle.UnpicklingError) and start[:1] in (b"\x80", b"P"):  # a pickle, or a zip of one
+            what, fix = (
+                f"'{path}' holds more than tensors and is not read.",
+                "save the state dict alone, best as safetensors",
+            )
+            raise UserError(what, fix=fix) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"The weights '{path}' cannot be read: {reason}.", fix="download them again") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a tensor in memory, neither sparse nor quantized."""
+    return isinstance(value, Tensor) and value.layout == torch.strided and not (value.is_quantized or value.is_meta)
 
 
 def to_trunk_names(state: Mapping[str, Tensor], spec: ModelSpec) -> State:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from mitotype.backbones import state_dicts
+from mitotype.backbones.classifier import match_state_dict
 from mitotype.backbones.model_spec import ModelSpec, backbones
 from mitotype.backbones.weights_cache import PretrainedWeights, WeightsCache
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names
+from mitotype.core.run_layout import names, read_weights
+from mitotype.core.walk import children, expanded, is_file, is_folder
 
 PUBLISHED = "published"
 FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
@@ -25,20 +28,35 @@ SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 def find(name: str, source: str) -> PretrainedWeights:
     """Return the weights of backbone `name` from `source` and record their digest for later commands.
 
-    Raises a UserError with the ways to fix it: no such file, nothing published, gated without access, no network.
+    Raises a UserError with the ways to fix it: no such file, nothing published, gated without access, no network, the
+    weights of a member that are not those that were written.
     """
     if source == PUBLISHED:
         path, origin = _find_published(name, backbones.get(name).spec)
     else:
-        path, origin = _find_file(name, Path(source).expanduser()), Path(source).name
+        path, origin = _find_file(name, expanded(source)), Path(source).name
+        if (path.parent / names.MEMBER).is_file() and path.name == names.WEIGHTS:
+            read_weights(path.parent)
     return WeightsCache().record(name, path, origin)
 
 
 def register_local(name: str, source: str) -> PretrainedWeights:
-    """Register a file or folder on this machine as the published weights of `name`, for work without a network."""
+    """Register a file or folder on this machine as the published weights of `name`, for work without a network.
+
+    Raises a UserError for a file that does not fit the net; what was registered before then remains.
+    """
     weights = find(name, source)
+    check_fits(name, Path(weights.path))
     WeightsCache().register(weights)
     return weights
+
+
+def check_fits(name: str, path: Path) -> None:
+    """Check that a file has exactly the tensors of the backbone `name`. Raises a UserError otherwise."""
+    backbone = backbones.get(name)
+    with torch.device("meta"):
+        trunk = backbone.build(backbone.spec, backbone.spec.size_px, {})
+    match_state_dict(trunk, state_dicts.to_trunk_names(state_dicts.read_state_dict(path), backbone.spec), name)
 
 
 def find_local(name: str) -> tuple[Path, str] | None:
@@ -83,14 +101,14 @@ def read_state_dict(weights: PretrainedWeights) -> dict[str, Tensor]:
 
 def _find_file(name: str, path: Path) -> Path:
     """Return a weights file: `path` itself, the one in a folder, or that of a run's first member trained on every patch."""
-    if path.is_file():
+    if is_file(path):
         if path.suffix not in SUFFIXES:
             raise UserError(f"'{path}' is not a weights file.", allowed=", ".join(SUFFIXES))
         return path
     if names.is_run(path):
         path = names.member_dir(path, "all-seed0")
-    matches = [path / file for file in FILE_NAMES if (path / file).is_file()]
-    matches = matches or sorted(p for p in path.glob("*") if p.suffix in SUFFIXES)
+    matches = [path / file for file in FILE_NAMES if is_file(path / file)]
+    matches = matches or [p for p in (children(path) if is_folder(path) else []) if p.suffix in SUFFIXES]
     if not matches:
         raise UserError(f"There are no weights of {name} at '{path}'.", fix=f"name a file, or: mitotype weights {name}")
     if len(matches) > 1 and matches[0].name not in FILE_NAMES:

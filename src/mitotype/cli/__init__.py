@@ -1,5 +1,6 @@
 """Command-line interface: `mitotype losses` lists, `mitotype losses focal` shows one; verbs are in one module per topic."""
 
+import os
 import sys
 import warnings
 from itertools import chain
@@ -9,8 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from mitotype import __version__
-from mitotype.cli import benchmarking, data, demo, deployment, listing, models, output, scoring, training
+from mitotype.cli import benchmarking, data, demo, deployment, listing, models, output, scoring, streams, training
 from mitotype.cli.options import expand_options, rename_options
+from mitotype.core import interrupts
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
@@ -43,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _function in chain(*COMMANDS.values()):
-    app.command()(_function)
+    app.command()(output.interruptible(_function))
 
 
 @app.callback(invoke_without_command=True)
@@ -54,19 +56,35 @@ def options(version: Annotated[bool, typer.Option("--version", help="print the v
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Run a command. A UserError is printed without a traceback and exits with 2; everything else is a bug."""
+    """Run a command. A UserError is printed without a traceback and exits with 2, and so is what the machine refuses.
+
+    Everything else is a bug.
+    """
+    streams.prepare()
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
-        return app(args=expand_options(rename_options(sys.argv[1:] if args is None else args)))
+        with interrupts.raised_signals():
+            return app(args=expand_options(rename_options(sys.argv[1:] if args is None else args)))
     except UserError as error:
-        print(error, file=sys.stderr)
+        output.info(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("Stopped. Complete files are stored; `mitotype resume RUN` continues.", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except OSError as error:
+        output.info(
+            f"{error.strerror or error}: {_shown(error.filename)}.\n  check the path, its permissions and the disk"
+        )
+        sys.exit(2)
+    except MemoryError:
+        output.info("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
+        sys.exit(2)
+    except SystemExit as end:  # typer exits silently for an interrupt outside of a command
+        stop = interrupts.unreported(end)
+        if stop:
+            output.exit_interrupted(stop)
+        raise
+
+
+def _shown(name: Any) -> str:
+    return "a file" if name is None else f"'{os.fsdecode(name) if isinstance(name, bytes) else name}'"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Commands on many runs: benchmark."""
 
-import sys
 import warnings
 from pathlib import Path
 from typing import Annotated
@@ -49,25 +48,23 @@ def benchmark(
     if backend == "here":
         warnings.warn("The backend 'here' is now called 'local'.", FutureWarning, stacklevel=2)
         backend = "local"
-    plan = benchmarking.prepare(
-        benchmarking.BenchmarkOptions(
-            out=out, data=data, test=test or (), hold_out=split_names(hold_out), backbones=backbones or (),
-            adaptations=adaptations or (), settings=settings or (), init_from=init_from or (), like=like, backend=backend,
-            title=title, mpp_um=mpp, device=device, workers=workers, n_boot=n_boot,
-        )
+    options = benchmarking.BenchmarkOptions(
+        out=out, data=data, test=test or (), hold_out=split_names(hold_out), backbones=backbones or (),
+        adaptations=adaptations or (), settings=settings or (), init_from=init_from or (), like=like, backend=backend,
+        title=title, mpp_um=mpp, device=device, workers=workers, n_boot=n_boot,
     )  # fmt: skip
-    output.notes(dict.fromkeys([*plan.notes(), *(note for test_set in plan.config.tests for note in test_set.notes)]))
-    for skip in plan.skipped:
-        output.info(f"left out: {skip}: {skip.reason}")
-    n_tasks = len(plan.tasks())
-    output.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {out}")
-    try:
+    with benchmarking.claimed(options):
+        plan = benchmarking.prepare(options)
+        output.notes(
+            dict.fromkeys([*plan.notes(), *(note for test_set in plan.config.tests for note in test_set.notes)])
+        )
+        for skip in plan.skipped:
+            output.info(f"left out: {skip}: {skip.reason}")
+        n_tasks = len(plan.tasks())
+        output.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {out}")
         with output.ProgressDisplay() as display:
             callbacks = Callbacks(output.log_training(display), display.counter("members", n_tasks))
             table = benchmarking.run_plan(plan, callbacks)
-    except KeyboardInterrupt:
-        output.info("Stopped. Finished members are stored; repeat the command to continue.")
-        sys.exit(130)
-    output.print_json(table.to_record()) if as_json else print(render.plain(table))
+    output.print_json(table.to_record()) if as_json else output.show(render.plain(table))
     output.info(f"open {out / 'table.html'}")
     table.raise_failures()

@@ -21,7 +21,7 @@ def audit(
     from mitotype.api.data import audit
 
     findings = audit(data)
-    output.print_json(findings) if as_json else print(*findings, sep="\n")
+    output.print_json(findings) if as_json else output.show("\n".join(map(str, findings)))
 
 
 def fetch(

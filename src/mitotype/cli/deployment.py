@@ -10,11 +10,13 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import Device, Json, Mpp
-from mitotype.core import files, records
+from mitotype.core import files, outputs
 from mitotype.core.errors import UserError
 
 if TYPE_CHECKING:
-    from mitotype.deploy.classify import Prediction
+    from mitotype.deploy.predictions import Prediction
+
+MAX_SHOWN = 20  # errors
 
 
 def classify(
@@ -34,37 +36,46 @@ def classify(
 
     Example: mitotype classify patches/ --out predictions.csv
     """
-    from mitotype.api import deployment
+    from mitotype.deploy import predictions as predictions_file
 
     output.notice()
+    if out is not None:
+        outputs.check_file(out, predictions_file.SUFFIXES, inputs=images)
+        predictions_file.check_replaceable(out)
+    from mitotype.api import deployment
+
     predictions = deployment.classify(
-        images, bundle, mpp_um=mpp, explain=words, device=device, progress=output.progress
+        images, bundle, mpp_um=mpp, explain=words, device=device, progress=output.progress, on_note=output.note
     )
     write_predictions(predictions, out, as_json=as_json)
 
 
 def write_predictions(predictions: "Sequence[Prediction]", out: Path | None, *, as_json: bool = False) -> None:
-    """Print JSON, write a file, or print a csv without both; then print a summary."""
-    import pandas as pd
+    """Print JSON, write a file, or print a csv without both; then print a summary.
 
+    Raises a UserError that lists the images that could not be classified, when all others are written.
+    """
     from mitotype.deploy.classify import OUT_OF_DISTRIBUTION
+    from mitotype.deploy.predictions import to_table, write
 
     if as_json:
         output.print_json(predictions)
-    rows = pd.DataFrame(records.to_builtins(predictions))
-    for column in rows.columns.intersection(["flags", "explanation"]):
-        rows[column] = rows[column].str.join("; ")
     if out is not None:
-        if out.suffix not in (*files.TABLES, ".json"):
-            raise UserError(f"'{out}' is not a supported file type.", allowed=".csv, .json, .parquet")
-        records.write(out, predictions) if out.suffix == ".json" else files.write_table(out, rows)
+        write(out, predictions)
         output.info(f"{len(predictions)} predictions in {out}")
     elif not as_json:
-        files.escape_formulas(rows).to_csv(sys.stdout, index=False)
+        text = files.escape_formulas(to_table(predictions)).to_csv(index=False)
+        output.show(text.rstrip("\n")) if sys.stdout and sys.stdout.isatty() else print(text, end="")
     n_by_decision = Counter(prediction.decision for prediction in predictions)
     counts = ", ".join(f"{n_by_decision[name]} {name}" for name in ("atypical", "normal", "uncertain"))
     n_outliers = sum(OUT_OF_DISTRIBUTION in prediction.flags for prediction in predictions)
-    output.info(f"{len(predictions)} figures: {counts}; {n_outliers} out of distribution")
+    failed = [prediction for prediction in predictions if prediction.error]
+    output.info(f"{len(predictions) - len(failed)} figures: {counts}; {n_outliers} out of distribution")
+    if failed:
+        shown = "\n".join(f"- {prediction.error}" for prediction in failed[:MAX_SHOWN])
+        more = f"\n- and {len(failed) - MAX_SHOWN} more (column 'error')" if len(failed) > MAX_SHOWN else ""
+        message = f"{len(failed)} of {len(predictions)} images could not be classified; the others were:\n{shown}{more}"
+        raise UserError(message, fix="replace them or leave them out, then repeat the command")
 
 
 def bundle(
@@ -84,7 +95,7 @@ def bundle(
     """
     from mitotype.api import deployment
 
-    text = notes.read_text(encoding="utf-8") if notes else ""
+    text = files.read_bytes(notes, what="notes", max_bytes=2**20).decode("utf-8", "replace") if notes else ""
     deployment.bundle(run, out, name=name, notes=text, with_base=with_base)
     output.info(f"open {out / 'card.md'}; use it: mitotype classify IMAGES --bundle {out}")
 
@@ -110,4 +121,6 @@ def push(
     from mitotype.api import deployment
 
     output.notice()
-    print(deployment.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives))
+    output.show(
+        deployment.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)
+    )

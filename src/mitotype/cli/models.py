@@ -9,7 +9,7 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import Data, Device, Json, Mpp
-from mitotype.core import files
+from mitotype.core import files, outputs
 from mitotype.core.errors import ErrorCollector, UserError
 
 
@@ -74,8 +74,7 @@ def embed(
     from mitotype.api.models import embed
 
     output.notice()
-    if out.suffix not in files.TABLES:
-        raise UserError(f"'{out}' is not a table.", allowed=", ".join(files.TABLES))
+    outputs.check_file(out, files.TABLES, inputs=data)
     cohort = read_cohort(data, mpp_um=mpp)
     options = {"init_from": init_from, "frame": frame, "pooling": pooling, "device": device}
     rows = embed(backbone, cohort, **options, progress=output.progress)
@@ -104,6 +103,6 @@ def doctor(
     else:
         for check in checks:
             fix = f"\n     {check.fix}" if check.fix and not check.ok else ""
-            print(f"{'ok ' if check.ok else 'no '} {check.name}: {check.result}{fix}")
+            output.show(f"{'ok ' if check.ok else 'no '} {check.name}: {check.result}{fix}")
     if any(check.required and not check.ok for check in checks):
         sys.exit(1)

@@ -1,15 +1,21 @@
 """What the commands print: the notice, notes, JSON, and progress as bars on a terminal and as lines elsewhere."""
 
+import contextlib
+import errno
+import functools
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from mitotype.core import records
+from mitotype.core.interrupts import STATUS, Interrupted
 from mitotype.core.schema import NOTICE
+from mitotype.core.text_tables import printable
 
 if TYPE_CHECKING:
     from mitotype.core.run_layout import LogLine, OnLog
@@ -23,12 +29,78 @@ def notice() -> None:
 
 
 def info(text: str) -> None:
-    print(text, file=sys.stderr)
+    """Print text on standard error. Where that is closed or full, the work goes on without it."""
+    try:
+        print(printable(text), file=sys.stderr)
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def show(text: str) -> None:
+    """Print text on standard output."""
+    print(printable(text))
+
+
+def interruptible(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that ends an interrupt with a line, and a closed standard output quietly."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+            flush()
+        except KeyboardInterrupt as stop:
+            exit_interrupted(stop)
+        except OSError as error:
+            if error.filename is None and error.errno in (
+                errno.EPIPE,
+                errno.ENOSPC,
+                errno.EIO,
+                errno.EBADF,
+            ):  # files name themselves
+                exit_without_output(error)
+            raise
+
+    return command
+
+
+def flush() -> None:
+    """Write what standard output still holds. Python would report a failure of that after the end, with a traceback."""
+    if sys.stdout is not None:  # it was closed
+        sys.stdout.flush()
+
+
+def exit_without_output(error: OSError) -> NoReturn:
+    """Exit where standard output cannot be written: quietly, where its reader has left."""
+    _discard(sys.stdout)
+    if isinstance(error, BrokenPipeError):
+        sys.exit(STATUS + 13)  # of SIGPIPE
+    info(f"Standard output cannot be written: {error.strerror}.")
+    sys.exit(2)
+
+
+def _discard(stream: Any) -> None:
+    """Point a stream that cannot be written at nothing, so that no error follows when Python flushes it at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def exit_interrupted(stop: KeyboardInterrupt) -> NoReturn:
+    """Print what is stored and the command that continues, and exit with the status of the signal."""
+    interrupt = stop if isinstance(stop, Interrupted) else Interrupted()
+    stored = interrupt.stored or "No result was written; what is complete in the caches is stored."
+    info(f"Stopped. {stored}\n  continue: {interrupt.command or 'repeat the command'}")
+    interrupt.is_reported = True
+    sys.exit(interrupt.status)
 
 
 def notes(texts: Iterable[str]) -> None:
     for text in texts:
-        info(f"note: {text}")
+        note(text)
+
+
+def note(text: str) -> None:
+    info(f"note: {text}")
 
 
 def print_json(value: Any) -> None:
@@ -42,7 +114,7 @@ def command_line() -> str:
 
 def format_warning(message: Warning | str, category: type[Warning], *_: Any) -> str:
     """Return a warning as one line, without the code that raised it."""
-    return f"{category.__name__}: {message}\n"
+    return printable(f"{category.__name__}: {message}") + "\n"
 
 
 class ProgressDisplay:
@@ -70,7 +142,7 @@ class ProgressDisplay:
 
     def print(self, text: str) -> None:
         """Print a line that stays."""
-        self._bars.console.print(text, markup=False, highlight=False) if self._bars else info(text)
+        self._bars.console.print(printable(text), markup=False, highlight=False) if self._bars else info(text)
         self._last_s = time.monotonic()
 
     def update(self, item: str, done: int, total: int | None, *, text: str = "", is_end: bool = False) -> None:
@@ -80,8 +152,8 @@ class ProgressDisplay:
         """
         if self._bars:
             if item not in self._tasks:
-                self._tasks[item] = self._bars.add_task(item, total=total)
-            self._bars.update(self._tasks[item], description=text or item, completed=done, total=total)
+                self._tasks[item] = self._bars.add_task(printable(item), total=total)
+            self._bars.update(self._tasks[item], description=printable(text or item), completed=done, total=total)
             if is_end:
                 self._bars.remove_task(self._tasks.pop(item))
         if is_end or (not self._bars and time.monotonic() - self._last_s >= LOG_EVERY_S):

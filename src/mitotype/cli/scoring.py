@@ -50,11 +50,12 @@ def evaluate(
     from mitotype.evaluation.report.text import evaluation_text
 
     output.notice()
-    evaluation = scoring.evaluate(source, on or (), part=part, n_boot=n_boot, command=output.command_line())
     page = out or scoring.report_path(source, part)
-    scoring.write_report(evaluation, page)
-    output.print_json(evaluation.to_record()) if as_json else print(evaluation_text(evaluation))
-    output.info(f"open {page}")
+    scoring.check_report(page, source, on or (), part)
+    evaluation = scoring.evaluate(source, on or (), part=part, n_boot=n_boot, command=output.command_line())
+    numbers = scoring.write_report(evaluation, page)
+    output.print_json(evaluation.to_record()) if as_json else output.show(evaluation_text(evaluation))
+    output.info(f"open {page}; its numbers are in {numbers}")
 
 
 def compare(
@@ -75,4 +76,4 @@ def compare(
 
     output.notice()
     comparison = scoring.compare(a, b, on or (), n_boot=n_boot)
-    output.print_json(comparison) if as_json else print(comparison_text(comparison))
+    output.print_json(comparison) if as_json else output.show(comparison_text(comparison))

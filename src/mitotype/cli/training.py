@@ -31,28 +31,41 @@ def train(
 
     output.notice()
     changed = training.load_recipe(from_run or recipe, settings or ())
-    run_dir = training.create_run(changed, data, hold_out=split_names(hold_out), out=out, mpp_um=mpp, device=device)
-    if distributed.is_main_process():
-        output.notes(read_run(run_dir).notes)
-    _complete(run_dir)
+
+    def notes(run_dir: Path) -> None:
+        if distributed.is_main_process():
+            output.notes(read_run(run_dir).notes)
+
+    with output.ProgressDisplay() as display:
+        run_dir = training.train(
+            changed, data, hold_out=split_names(hold_out), out=out, mpp_um=mpp, device=device,
+            on_log=output.log_training(display), on_created=notes,
+        )  # fmt: skip
+    _next(run_dir)
 
 
-def resume(run: Annotated[Path, typer.Argument(help="folder of a run")]) -> None:
+def resume(
+    run: Annotated[Path, typer.Argument(help="folder of a run")],
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …; default: that on which the run was begun")
+    ] = None,
+) -> None:
     """Complete a run that was stopped.
 
-    The numbers are the same as without the stop.
+    The numbers are the same as without the stop, unless the device or the libraries are others.
 
     Example: mitotype resume runs/default
     """
-    output.notice()
-    _complete(run)
-
-
-def _complete(run_dir: Path) -> None:
     from mitotype.api import training
+
+    output.notice()
+    with output.ProgressDisplay() as display:
+        training.resume(run, device=device, on_log=output.log_training(display))
+    _next(run)
+
+
+def _next(run_dir: Path) -> None:
     from mitotype.fit.train import distributed
 
-    with output.ProgressDisplay() as display:
-        training.resume(run_dir, on_log=output.log_training(display))
     if distributed.is_main_process():
         output.info(f"{run_dir} is finished; next: mitotype evaluate {run_dir} --part out-of-fold")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
@@ -81,8 +80,8 @@ class Argument:
                 raise UserError(f"{label} is {value!r}.", allowed=self.allowed) from error
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"{label} is a number, not '{value}'.", allowed=self.allowed)
-        if not math.isfinite(value) or (self.is_whole and value != int(value)):
-            raise UserError(f"{label} is {value:g}.", allowed=self.allowed)
+        if not spec.is_finite(value) or (self.is_whole and value != int(value)):
+            raise UserError(f"{label} is {str(value)[:20]}.", allowed=self.allowed)
         return int(value) if self.is_whole else float(value)
 
     def check(self, value: Any, owner: str = "") -> Any:

@@ -39,6 +39,18 @@ class UserError(Exception):
         return "\n".join(lines)
 
 
+class WriteError(UserError):
+    """A file that could not be written: `remedy` is what the user does about it, before the command is repeated."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        self.remedy = remedy
+        super().__init__(what, fix=f"{remedy}, then repeat the command" if remedy else "repeat the command")
+
+    def continue_with(self, command: str) -> None:
+        """Name the command that continues, in place of the same one again."""
+        self.fix = f"{self.remedy}, then {command}" if self.remedy else command
+
+
 def unknown_name(kind: str, name: str, names: Iterable[str], see: str) -> UserError:
     """Return the error for an unregistered name: `unknown_name("backbone", "uni-2h", backbones, "mitotype backbones")`."""
     registered = sorted(names)

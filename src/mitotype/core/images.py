@@ -5,11 +5,13 @@ Shapes: H, W height and width in px; 3 red, green, blue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from mitotype.core import files
+from mitotype.core import files, image_pages, walk
 from mitotype.core.errors import UserError
 from mitotype.core.schema import MPP_UM
 
@@ -21,8 +23,8 @@ FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp")
 MAX_BYTES = 512 * 2**20
 MAX_PIXELS = 4096 * 4096  # per page: a patch, not a slide
-MAX_PAGES = 100_000
 MPP_RANGE_UM = (0.05, 5.0)
+MPP_TOLERANCE = 0.2  # relative: scanners of 40× differ from 0.25 by up to a tenth
 MODES = {
     "L": "greyscale",
     "1": "black and white",
@@ -32,24 +34,88 @@ MODES = {
     "I": "32-bit greyscale",
     "F": "floating-point greyscale",
 }
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what they report becomes an error below, or does not matter
 REMEDY = "save it as 8-bit RGB without transparency (in ImageMagick: -depth 8 -type TrueColor -alpha off)"
 
 
 def read(path: Path) -> np.ndarray:
-    """Return the first page of an image file as `image_HW3`, uint8. See `read_pages`."""
-    return read_pages(path, pages=[0])[0]
+    """Return the first figure of an image file as `image_HW3`, uint8. See `iter_pages`."""
+    return next(image for _, image in iter_pages(path))
 
 
-def read_pages(path: Path, pages: Iterable[int] | None = None) -> list[np.ndarray]:
-    """Return pages of an image file (all by default), each as `image_HW3`, uint8.
+def read_pages(path: Path, pages: Iterable[int]) -> list[np.ndarray]:
+    """Return the given pages of an image file, each as `image_HW3`, uint8. See `iter_pages`."""
+    return [image for _, image in iter_pages(path, pages)]
 
-    Raises a UserError that names the file and the fix: absent, empty, truncated, not an image, a format outside
-    FORMATS, greyscale, palette, RGBA, CMYK, 16-bit, or above the limits on bytes, pixels and pages.
+
+def iter_pages(path: Path, pages: Iterable[int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number and `image_HW3`, uint8, of pages of an image file; by default of those that are figures.
+
+    Raises a UserError that names the file and the fix: absent, empty, damaged, not an image, a format outside FORMATS, a
+    page that is no figure, greyscale, palette, RGBA, CMYK, 16-bit, or above the limits on bytes, pixels and pages.
     """
     import numpy as np
+
+    with _open(path) as image:
+        for page in image_pages.figure_pages(image, path)[0] if pages is None else pages:
+            image_pages.check_page(image, page, path)
+            _check_header(image, path)
+            yield page, np.asarray(image)
+
+
+class Figure(NamedTuple):
+    """A page that is a figure, `image_HW3` at 0.25 µm/px, and its file: the last of its figures, its pages that are none."""
+
+    page: int
+    image: np.ndarray
+    is_last: bool
+    others: int
+
+
+def iter_figures(path: Path, page: int | None, mpp_um: float | None) -> Iterator[Figure]:
+    """Yield the figures of a file, or its given page.
+
+    `mpp_um` is that of the file if it has been set, see `scale_of`. Raises a UserError, see `iter_pages`.
+    """
+    import numpy as np
+
+    with _open(path) as image:
+        header = _header(image, page, path)
+        scale_um = scale_of(header, mpp_um, path)
+        for number in header.pages:
+            image_pages.check_page(image, number, path)
+            _check_header(image, path)
+            image_HW3 = at_scale(np.asarray(image), scale_um, path)
+            yield Figure(number, image_HW3, number == header.pages[-1], header.others)
+
+
+class Header(NamedTuple):
+    """The pages of a file that are figures, the number of its other pages, and the µm/px that it states."""
+
+    pages: list[int]
+    others: int
+    mpp_um: float | None
+
+
+def read_header(path: Path, page: int | None = None) -> Header:
+    """Return the header of an image file; with `page` that page is its only figure. Raises a UserError, see `iter_pages`."""
+    with _open(path) as image:
+        return _header(image, page, path)
+
+
+def _header(image: Image, page: int | None, path: Path) -> Header:
+    stated = image_pages.stated_mpp_um(image)
+    if page is not None:
+        image_pages.check_page(image, page, path)
+    return Header(*(([page], 0) if page is not None else image_pages.figure_pages(image, path)), stated)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Image]:
+    """Open an image file. Whatever a decoder raises inside the block becomes a UserError that names the file."""
     from PIL import Image, UnidentifiedImageError
 
-    if not path.is_file():
+    if not walk.is_file(path):
         raise UserError(f"There is no image at '{path}'.")
     size = path.stat().st_size
     if size == 0 or size > MAX_BYTES:
@@ -60,36 +126,56 @@ def read_pages(path: Path, pages: Iterable[int] | None = None) -> list[np.ndarra
         )
     try:
         with Image.open(path, formats=FORMATS) as image:
-            count = getattr(image, "n_frames", 1)
-            if count > MAX_PAGES:
-                raise UserError(
-                    f"The image '{path}' has {count} pages.", allowed=f"at most {MAX_PAGES}", fix="split it"
-                )
-            images = []
-            for page in range(count) if pages is None else pages:
-                if page >= count:
-                    raise UserError(f"'{path}' has {count} pages and no page {page} (the first is 0).")
-                if count > 1:
-                    image.seek(page)
-                _check_header(image, path)
-                images.append(np.asarray(image))
-            return images
-    except UnidentifiedImageError as error:
-        raise UserError(
-            f"'{path}' is not an image of a supported format.",
-            allowed=", ".join(FORMATS),
-            fix="convert it, or leave it out",
-        ) from error
+            yield image
+    except UserError:
+        raise
     except Image.DecompressionBombError as error:
         raise UserError(
             f"The image '{path}' is too large to open: {error}.",
             allowed=f"at most {MAX_PIXELS} pixels",
             fix="cut it into patches",
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except PermissionError as error:
         raise UserError(
-            f"The image '{path}' is damaged: {error}.", fix="copy it again from its source, or leave it out"
+            f"The image '{path}' cannot be read: permission denied.", fix="change its permissions"
         ) from error
+    except Exception as error:  # decoders raise TypeError, KeyError, struct.error … on damaged files
+        compression = image_pages.unsupported_compression(path)
+        if compression:
+            message = f"The TIFF '{path}' is compressed by {compression}, which is not supported."
+            raise UserError(message, fix="save it with LZW or deflate compression") from error
+        if isinstance(error, UnidentifiedImageError) and not _has_magic(path):
+            raise UserError(
+                f"'{path}' is not an image of a supported format.",
+                allowed=", ".join(FORMATS),
+                fix="convert it, or leave it out",
+            ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"The image '{path}' is damaged: {reason}.", fix="copy it again from its source, or leave it out"
+        ) from error
+
+
+def _has_magic(path: Path) -> bool:
+    """Return whether a file begins like one of FORMATS."""
+    with path.open("rb") as file:
+        return file.read(4).startswith((b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF", b"BM"))
+
+
+def scale_of(header: Header, mpp_um: float | None, path: Path) -> float:
+    """Return the µm/px to use for a file: `mpp_um` if the user has set it, else 0.25, as published.
+
+    Raises a UserError for a file that states another one: read at the wrong scale it would get a wrong answer.
+    """
+    if mpp_um is not None:
+        return check_mpp(mpp_um, f"'{path}'")
+    stated, (low, high) = header.mpp_um, MPP_RANGE_UM
+    if stated is not None and low <= stated <= high and abs(stated / MPP_UM - 1) > MPP_TOLERANCE:
+        raise UserError(
+            f"'{path}' states {stated:.3g} µm/px; without --mpp {MPP_UM} is used.",
+            fix=f"set it: --mpp {stated:.3g}, or --mpp {MPP_UM} if the file is wrong (in a csv: column mpp_um)",
+        )
+    return MPP_UM
 
 
 def _check_header(image: Image, path: Path) -> None:
@@ -137,8 +223,11 @@ def check_mpp(mpp_um: float, source: str) -> float:
     return mpp_um
 
 
-def at_scale(image_HW3: np.ndarray, mpp_um: float) -> np.ndarray:
-    """Return the image at 0.25 µm/px (Lanczos, one step); an image within 1 % of it is returned unchanged."""
+def at_scale(image_HW3: np.ndarray, mpp_um: float, path: object = "") -> np.ndarray:
+    """Return the image at 0.25 µm/px (Lanczos, one step); an image within 1 % of it is returned unchanged.
+
+    Raises a UserError for an image that would have more than MAX_PIXELS.
+    """
     import numpy as np
     from PIL import Image
 
@@ -146,6 +235,13 @@ def at_scale(image_HW3: np.ndarray, mpp_um: float) -> np.ndarray:
     if abs(factor - 1) <= 0.01:
         return image_HW3
     height, width = (max(1, round(side * factor)) for side in image_HW3.shape[:2])
+    if height * width > MAX_PIXELS:
+        message = (
+            f"The image '{path}' at {mpp_um:g} µm/px is {width} × {height} px at {MPP_UM} µm/px, too large for a patch."
+        )
+        raise UserError(
+            message, allowed=f"at most {MAX_PIXELS} pixels", fix="cut it into patches, or correct its µm/px"
+        )
     return np.asarray(Image.fromarray(image_HW3).resize((width, height), Image.Resampling.LANCZOS))
 
 

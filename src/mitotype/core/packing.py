@@ -9,16 +9,19 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from mitotype.core import files, records
-from mitotype.core.cache import cache_dir
+from mitotype.core.cache import held, optional
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.images import at_scale, center_crop, check_large_enough, check_mpp, digest, read_pages
 from mitotype.core.records import Digest, Record
 from mitotype.core.schema import PATCH_PX, Cohort
+
+ARRAY, RECORD = "image_N3HW.npy", "pack.json"
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class Pack:
 
 
 class PackRecord(Record, frozen=True):
-    """pack.json: the key of a pack and the pixel digest of every image."""
+    """pack.json: the key of a pack, the pixel digest of every image, and the digest of the file of the array."""
 
     key: Digest
     digests: tuple[Digest, ...]
+    array: Digest
 
 
-def pack_images(cohort: Cohort, *, min_px: int = 64, cache: Path | None = None) -> Pack:
-    """Decode every image of the cohort once into one array, which is cached under `cache` while no file changes.
+def pack_images(cohort: Cohort, *, min_px: int = 64) -> Pack:
+    """Decode every image of the cohort once into one array, which is cached while no file changes.
 
     All images are brought to 0.25 µm/px and cropped about their centre to one size: 128 px, or the size of the smallest
     where that is less, but at least `min_px` (what the frame needs).
@@ -54,29 +58,46 @@ def pack_images(cohort: Cohort, *, min_px: int = 64, cache: Path | None = None) 
     if not len(cohort):
         raise UserError(f"'{cohort.name}' has no patches.", fix="check the folder and the filters")
     key = _key(cohort, min_px)
-    folder = (cache or cache_dir() / "packs") / key[:32]
-    array, record = folder / "image_N3HW.npy", folder / "pack.json"
-    with files.locked(folder.parent / f".{key[:32]}.lock"):
-        if not record.is_file():
+    with held("packs", key[:32]) as folder:
+        pack = _stored_pack(folder)
+        if pack is None:
             images, digests = _decode(cohort)
             px = _common_px(cohort, images, min_px)
-            with files.atomic(array) as part, part.open("wb") as out:
-                np.save(out, np.stack([center_crop(image, px).transpose(2, 0, 1) for image in images]))
-            records.write(record, PackRecord(key, tuple(digests)))
-        stored = records.read(record, PackRecord, what="pack", max_bytes=2**30)
-    return Pack(np.load(array, mmap_mode="r"), stored.digests)
+            pack = Pack(np.stack([center_crop(image, px).transpose(2, 0, 1) for image in images]), tuple(digests))
+            with optional():
+                files.write_array(folder / ARRAY, pack.image_N3HW)
+                records.write(folder / RECORD, PackRecord(key, pack.digests, files.sha256(folder / ARRAY)))
+                pack = Pack(np.load(folder / ARRAY, mmap_mode="r"), pack.digests)
+    return pack
+
+
+def _stored_pack(folder: Path) -> Pack | None:
+    """Return the pack in a folder of the cache, None where there is none or it is damaged: then it is made again."""
+    try:
+        record = records.read(folder / RECORD, PackRecord, what="pack", max_bytes=2**30)
+        if _array_digest(folder / ARRAY, files.state_of(folder / ARRAY)) == record.array:
+            return Pack(np.load(folder / ARRAY, mmap_mode="r"), record.digests)
+    except (UserError, OSError, ValueError):
+        pass
+    return None
+
+
+@lru_cache
+def _array_digest(path: Path, state: str) -> str:
+    """Return the digest of a file, which is computed once by a process while its state is the same."""
+    return files.sha256(path)
 
 
 def _key(cohort: Cohort, min_px: int) -> str:
-    """Return the digest of what a pack depends on: paths, sizes, times of change, pages, µm/px."""
-    total = hashlib.sha256(f"pack 1 {min_px}".encode())
+    """Return the digest of what a pack depends on: paths, the state of their files, pages, µm/px."""
+    total = hashlib.sha256(f"pack 2 {min_px}".encode())
     pages = cohort.rows["page"] if "page" in cohort.rows else [0] * len(cohort)
     for path, page, mpp_um in zip(cohort.rows["path"], pages, cohort.rows["mpp_um"], strict=True):
         try:
-            stat = Path(path).stat()
-            total.update(f"{path}\x1f{page}\x1f{mpp_um}\x1f{stat.st_size}\x1f{stat.st_mtime_ns}\n".encode())
+            state = files.state_of(Path(path))
+            total.update(f"{path}\x1f{page}\x1f{mpp_um}\x1f{state}\n".encode("utf-8", "surrogateescape"))
         except OSError:
-            total.update(f"{path}\x1fabsent\n".encode())
+            total.update(f"{path}\x1fabsent\n".encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
@@ -97,7 +118,7 @@ def _decode(cohort: Cohort) -> tuple[list[np.ndarray], list[str]]:
         with errors.capture():
             for i, image in zip(indices, read_pages(Path(path), [pages[i] for i in indices]), strict=True):
                 digests[i] = digest(image)
-                images[i] = at_scale(image, check_mpp(mpp_um[i], path))
+                images[i] = at_scale(image, check_mpp(mpp_um[i], path), path)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(decode_file, rows_of_path.items()))

@@ -94,6 +94,30 @@ def append(path: Path, record: Any) -> None:
     files.append_line(path, msgspec.json.encode(record, enc_hook=_to_builtin))
 
 
+def read_lines(path: Path, record: type[R], *, what: str = "file") -> list[R]:
+    """Return the records in a file of JSON lines, none where it is absent. Half a last line of a killed process is ignored.
+
+    Raises a UserError that names the file and the line for any other damage.
+    """
+    if not path.is_file():
+        return []
+    lines = files.read_bytes(path, what=what, max_bytes=MAX_BYTES).split(b"\n")
+    complete = [*lines[:-1], *([lines[-1]] if _is_json(lines[-1]) else [])]
+    return [
+        decode(line, record, f"Line {number} of the {what} '{path}'")
+        for number, line in enumerate(complete, 1)
+        if line.strip()
+    ]
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        msgspec.json.decode(raw)
+    except INVALID:
+        return False
+    return True
+
+
 def renamed(value: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
     """Return `value` with the keys in `names` replaced; a new key that is present wins."""
     return {

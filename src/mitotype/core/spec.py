@@ -46,6 +46,14 @@ def canonical(steps: Sequence[object], separator: str = " | ") -> str:
     return separator.join(str(step) for step in steps)
 
 
+def is_finite(value: float) -> bool:
+    """Return whether a number is finite, and no integer beyond the range of a float."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 def _parse(text: str) -> ast.expr:
     if len(text) > MAX_CHARS:
         raise UserError(
@@ -96,8 +104,8 @@ def _value(node: ast.expr, depth: int) -> Value:
         if not isinstance(value, str | tuple):
             return -value
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        if not math.isfinite(node.value):
-            raise UserError(f"'{ast.unparse(node)}' is not a finite number.", allowed=FORM)
+        if not is_finite(node.value):
+            raise UserError(f"'{ast.unparse(node)[:80]}' is not a finite number.", allowed=FORM)
         return node.value
     if isinstance(node, ast.Tuple | ast.List) and depth < MAX_DEPTH - 1:
         inner = tuple(_value(item, depth + 1) for item in node.elts)

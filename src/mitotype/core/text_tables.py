@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return text with control characters, those that reverse its direction, and bytes that are no text escaped.
+
+    Line ends and tabs remain.
+    """
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def escape_markdown(text: str) -> str:
+    """Return printable text in which names contain no tag of HTML and no link of Markdown."""
+    return printable(text).replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table; pipes in cells are escaped, line breaks become spaces."""
+    """Return a Markdown table; what is no text in cells is escaped, line breaks become spaces."""
     lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
     for row in rows:
-        cells = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in row)
+        cells = (escape_markdown(str(cell)).replace("|", "\\|").replace("\n", " ") for cell in row)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from mitotype.core import walk
 from mitotype.core.errors import UserError, unknown_name
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
@@ -55,12 +56,12 @@ def read(source: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]
 def _parse(source: str) -> tuple[str, Path]:
     """Return the name ("" if none is given) and the path."""
     name, equals, rest = source.partition("=")
-    if not equals or Path(source).exists():
+    if not equals or walk.exists(Path(source)):
         name, rest = "", source
     elif name not in datasets and name not in ALIASES:
         raise unknown_name("dataset", name, [*datasets.names(), *ALIASES], "mitotype datasets")
-    path = Path(rest).expanduser()
-    if not path.exists():
+    path = walk.expanded(rest)
+    if not walk.exists(walk.check_name(path)):
         raise UserError(f"There is nothing at '{path}'.", fix="fix the path, or get the data: mitotype fetch --help")
     return name, path
 

@@ -8,15 +8,18 @@ overlaps of neighbouring crops, padding and order (atnorm_md). `sha256` holds th
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
 import pandas as pd
 
+from mitotype.core import tables
 from mitotype.core.errors import unknown_name
 from mitotype.core.schema import ATYPICAL, NORMAL
 
+NUMBERS = ("fold_study", "fold_fixed", "x", "y", "pad_v", "pad_h")
 DIGEST_CHARS = 16  # of 64: a chance collision among 10^5 images has probability 10^-10
 PART_BY_NAME = {"amibr": "", "amibr-train": "train", "amibr-test": "test", "atnorm-br": "test", "atnorm-md": "test"}
 TEST_SETS = ("amibr-test", "atnorm-br", "atnorm-md")  # the sets that models are evaluated on
@@ -34,10 +37,12 @@ class Fingerprints:
 
 @cache
 def _table(name: str) -> pd.DataFrame:
-    text = {"file": str, "sha256": str, "pixels": str, "slide": str, "pseudo_slide": str}
-    with (files("mitotype.datasets") / "tables" / f"{name.replace('-', '_')}.csv.gz").open("rb") as raw:
-        rows = pd.read_csv(raw, dtype=text, compression="gzip").set_index("file")
+    file = f"{name.replace('-', '_')}.csv.gz"
+    raw = gzip.decompress((files("mitotype.datasets") / "tables" / file).read_bytes())
+    rows = tables.parse_csv(raw, f"The table '{file}'", numbers=NUMBERS).set_index("file")
     rows["label"] = rows["folder"].map({"Atypical": float(ATYPICAL), "Normal": float(NORMAL)})
+    if "certain" in rows:
+        rows["certain"] = rows["certain"] == "True"
     if name == "amibr":
         rows["part"] = rows["fold_study"].isna().map({True: "test", False: "train"})
     return rows

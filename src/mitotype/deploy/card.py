@@ -6,29 +6,30 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from mitotype.core import number_format, records, text_tables
-from mitotype.core.metric_titles import TABLE_METRICS, TITLES
+from mitotype.core.metric_titles import CALIBRATION_METRICS, TABLE_METRICS, TITLES
 from mitotype.core.run_layout import BundleRecord, DecisionRecord, EvaluationRecord, OodRecord, RunRecord, Variant
 from mitotype.core.run_layout.evaluation import Group
 from mitotype.core.schema import NOTICE_LONG
+from mitotype.core.text_tables import escape_markdown
 
 DOMAIN_METRICS = TABLE_METRICS[:4]
 # What is compared with published single models, and what a bundle gives as it is: the first variant that an entry has.
 SINGLE_MODEL = ("single_all_files", "single", "half", "decided")
 AS_SHIPPED = ("all_files", "decided")
 
-LIMITS = """- It expects one mitotic figure in the middle of the image. It does not detect mitoses, and it does not separate mitoses from
-  look-alikes; the flag *out of distribution* catches windows beside a figure and blank tissue, not apoptosis.
-- Trained on the species, tumours and scanners of the table above. Elsewhere sensitivity and specificity shift even where
-  the ranking holds; check the threshold on your own figures before you count.
-- The labels are opinions: on AMi-Br three experts agree with Fleiss κ .58, and half of the atypical figures are two votes
-  to one. The probability is calibrated to the majority of three experts.
-- Blurred figures, prometaphase clumps and figures cut by the border of the slide are the common errors."""
+GENERAL_LIMITS = (
+    "Expects one mitotic figure in the middle of the image. Does not detect mitoses, and does not separate them from look-alikes.",
+    "Trained on the species, tumors and scanners of the table above. Elsewhere sensitivity and specificity shift even where the"
+    " ranking holds; check the threshold on figures of your own before you count.",
+    "The labels are opinions of experts, and the probability is calibrated to their majority.",
+)
 
 
 def render_card(record: BundleRecord, notes: str = "") -> str:
     """Return the card of a bundle. `notes` is Markdown for the section on how choices were made."""
     sections = {
         "Test sets": _metrics_table(record.test) if record.test else "No test set has been scored.",
+        "Calibration": _calibration_table(record.test) if record.test else "",
         "Per domain": _domain_table(record.test) if record.test else "None.",
         "Out of fold, on the training patches": _metrics_table(record.out_of_fold) if record.out_of_fold else "Not evaluated.",
         "Decision": _decision(record.decision),
@@ -38,14 +39,14 @@ def render_card(record: BundleRecord, notes: str = "") -> str:
         "How choices were made": notes.strip(),
         "Recipe": _recipe(record.run) if record.run else "",
         "Openings of test sets": _bullets(record.openings) or "None.",
-        "Limits": LIMITS,
+        "Limits": _bullets([*GENERAL_LIMITS, *_measured_limits(record.out_of_fold)]),
         "Machine and versions": _machine(record.run, record.member_digests) if record.run else "",
     }  # fmt: skip
-    intervals = (
-        "Intervals are 95 % bootstraps over cases. AtNorM-Br has no slide names; its cases are clusters by colour."
-    )
+    intervals = "Intervals are 95 % t intervals over resampled cases."
+    if record.test and any(entry.dataset == "atnorm-br" for entry in record.test.entries):
+        intervals += " AtNorM-Br has no slide names; its cases are clusters by color."
     sections["Test sets"] += f"\n\n{intervals}"
-    parts = [f"# {record.name}", *_headlines(record.test), f"> {NOTICE_LONG}"]
+    parts = [f"# {escape_markdown(record.name)}", *_headlines(record.test), f"> {NOTICE_LONG}"]
     parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 
@@ -57,10 +58,11 @@ def _headlines(test: EvaluationRecord | None) -> Iterator[str]:
         return
     single, shipped = [], []
     for entry in test.entries:
+        name = escape_markdown(entry.dataset)
         best = f" (published best {entry.published.balanced_accuracy:.4f})" if entry.published else ""
-        single.append(f"{entry.dataset} {_value(entry.variant(*SINGLE_MODEL), 'balanced_accuracy')}{best}")
+        single.append(f"{name} {_value(entry.variant(*SINGLE_MODEL), 'balanced_accuracy')}{best}")
         variant = entry.variant(*AS_SHIPPED)
-        shipped.append(f"{entry.dataset} {_value(variant, 'balanced_accuracy')} (AUROC {_value(variant, 'auroc')})")
+        shipped.append(f"{name} {_value(variant, 'balanced_accuracy')} (AUROC {_value(variant, 'auroc')})")
     yield (
         "Single member, threshold 0.5, one view, like for like with the benchmark, balanced accuracy: "
         f"{', '.join(single)}."
@@ -80,6 +82,39 @@ def _metrics_table(evaluation: EvaluationRecord) -> str:
         for variant in entry.variants
     ]
     return _table(("set",), TABLE_METRICS, rows)
+
+
+def _calibration_table(evaluation: EvaluationRecord) -> str:
+    """Return the calibration of each set as decided; nothing for an evaluation of a version that did not measure it."""
+    decided = [(entry.name, entry.variants[0]) for entry in evaluation.entries]
+    rows = [
+        (name, *_metrics(variant, CALIBRATION_METRICS))
+        for name, variant in decided
+        if CALIBRATION_METRICS[0] in variant.metrics
+    ]
+    return _table(("set",), CALIBRATION_METRICS, rows) if rows else ""
+
+
+def _measured_limits(evaluation: EvaluationRecord | None) -> Iterator[str]:
+    """Yield what the bundle's own out-of-fold patches show of its errors."""
+    for entry in evaluation.entries if evaluation else ():
+        counts = entry.confusion
+        yield (
+            f"Out of fold on {entry.dataset}, {counts.fn} of {counts.tp + counts.fn} atypical figures are taken for normal"
+            f" and {counts.fp} of {counts.fp + counts.tn} normal ones for atypical."
+        )
+        for kind, groups in (
+            ("the domains", entry.domains),
+            ("the figures by agreement of the experts", entry.agreement),
+        ):
+            known = [(group.metrics["balanced_accuracy"].value, group) for group in groups]
+            ranked = sorted(((value, group) for value, group in known if value is not None), key=lambda pair: pair[0])
+            if len(ranked) > 1:
+                (low, worst), (high, best) = ranked[0], ranked[-1]
+                yield (
+                    f"Of {kind}, balanced accuracy is lowest in {worst.name} ({low:.3f}, {worst.patches} figures) and highest"
+                    f" in {best.name} ({high:.3f}, {best.patches})."
+                )
 
 
 def _domain_table(evaluation: EvaluationRecord) -> str:
@@ -133,11 +168,11 @@ def _percent(share: float | None) -> str:
 
 
 def _data(run: RunRecord) -> str:
-    data = run.data
+    data, split = run.data, run.split
+    held_out = escape_markdown(", ".join(data.hold_out)) or "nothing"
     return (
-        f"{data.patches} patches ({data.atypical} atypical) of {data.cases} cases; held out: "
-        f"{', '.join(data.hold_out) or 'nothing'}. Digest of the images {data.digest[:16]}, of the split ({run.split.folds}) "
-        f"{run.split.digest[:16]}.\n{_bullets(run.notes)}"
+        f"{data.patches} patches ({data.atypical} atypical) of {data.cases} cases; held out: {held_out}."
+        f" Digest of the images {data.digest[:16]}, of the split ({split.folds}) {split.digest[:16]}.\n{_bullets(run.notes)}"
     ).strip()
 
 
@@ -155,4 +190,4 @@ def _machine(run: RunRecord, member_digests: dict[str, str]) -> str:
 
 
 def _bullets(items: Iterable[object]) -> str:
-    return "\n".join(f"- {item}" for item in items)
+    return "\n".join(f"- {escape_markdown(str(item))}" for item in items)

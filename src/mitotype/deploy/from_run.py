@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from mitotype.backbones import backbones, weights
-from mitotype.core import files, records
+from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
     BundleRecord,
@@ -24,11 +25,14 @@ from mitotype.core.run_layout import (
     read_ledger,
     read_member,
     read_ood,
+    read_weights,
 )
 from mitotype.core.run_layout.bundle import LicenseRecord
 from mitotype.core.run_layout.run import RecipeFields
+from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.deploy.card import render_card
 from mitotype.deploy.licenses import license_terms
+from mitotype.features import member_files as feature_members
 
 PATH_FIELDS = ("init_from", "teacher")  # fields of a recipe that may be paths
 MEMBER_FILES = (names.MEMBER, names.WEIGHTS, names.HEAD)
@@ -40,32 +44,43 @@ def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str 
     `notes` is Markdown for the card: how choices were made. A base that is not published is included; published weights
     only `with_base`, and only if their license allows sharing what is made of them.
     """
-    record = describe_run(run_dir)
-    members = {member: read_member(names.member_dir(run_dir, member)) for member in record.members}
-    terms = license_terms(members.values())
-    record = replace(
-        record,
-        name=name,
-        run=record.run and _without_paths(record.run),
-        test=_evaluation(run_dir / names.EVALUATION),
-        out_of_fold=_evaluation(run_dir / names.EVALUATION_OUT_OF_FOLD),
-        openings=read_ledger(run_dir),
-        member_digests={member: value.digest for member, value in members.items()},
-        licenses=LicenseRecord(lines=terms.lines(), commercial=terms.commercial, shareable=terms.shareable),
-    )
-    bases = _bases(members.values(), with_base)
-    if names.is_bundle(out):
-        raise UserError(f"'{out}' already contains a bundle.", fix="choose another folder with --out")
-    paths = (f"{names.MEMBERS}/{member}/{file}" for member in members for file in MEMBER_FILES)
-    sources = {path: run_dir / path for path in paths if (run_dir / path).is_file()}
-    sources |= {f"{names.BASES}/{digest}.safetensors": source for digest, source in bases.items()}
-    for path, source in sources.items():
-        with files.atomic(out / path) as part:
-            shutil.copyfile(source, part)
-    files.write_text(out / names.CARD, render_card(record, notes))
-    record = replace(record, files={path: files.sha256(out / path) for path in sorted([names.CARD, *sources])})
-    records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # comes last: it makes it a bundle
+    with outputs.claimed(out, names.BUNDLE_FILES, inputs=[run_dir]):
+        record = describe_run(run_dir)
+        members = {member: _checked_member(names.member_dir(run_dir, member)) for member in record.members}
+        terms = license_terms(members.values())
+        record = replace(
+            record,
+            name=name,
+            run=record.run and _without_paths(record.run),
+            test=_evaluation(run_dir, names.EVALUATION, TEST),
+            out_of_fold=_evaluation(run_dir, names.EVALUATION_OUT_OF_FOLD, OUT_OF_FOLD),
+            openings=read_ledger(run_dir),
+            member_digests={member: value.digest for member, value in members.items()},
+            licenses=LicenseRecord(lines=terms.lines(), commercial=terms.commercial, shareable=terms.shareable),
+        )
+        paths = (f"{names.MEMBERS}/{member}/{file}" for member in members for file in MEMBER_FILES)
+        sources = {path: run_dir / path for path in paths if (run_dir / path).is_file()}
+        bases = _bases(members.values(), with_base)
+        sources |= {f"{names.BASES}/{digest}.safetensors": source for digest, source in bases.items()}
+        for path, source in sources.items():
+            with files.atomic(out / path) as part:
+                shutil.copyfile(source, part)
+        files.write_text(out / names.CARD, render_card(record, notes))
+        record = replace(record, files={path: files.sha256(out / path) for path in sorted([names.CARD, *sources])})
+        records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # last: it makes it a bundle
+        with suppress(OSError):  # Windows removes no open file
+            (out / names.LOCK).unlink()  # a bundle is its files and nothing else
     return out
+
+
+def _checked_member(member_dir: Path) -> MemberRecord:
+    """Return the record of a member. Raises a UserError where its weights or its head are not those that were written."""
+    record = read_member(member_dir)
+    if record.feature is None:
+        read_weights(member_dir)
+    else:
+        feature_members.read_member(member_dir)
+    return record
 
 
 def describe_run(run_dir: Path) -> BundleRecord:
@@ -76,6 +91,9 @@ def describe_run(run_dir: Path) -> BundleRecord:
         raise UserError(what, fix="use it as init_from of another run")
     has_final_models = bool(run.recipe["n_final_models"])  # trained on every patch; else the fold members are deployed
     members = [path.name for path in names.member_dirs(run_dir) if path.name.startswith("all-") == has_final_models]
+    if not members:
+        fix = "restore it from a copy, or train again"
+        raise UserError(f"The run '{run_dir}' has no members that could be deployed.", fix=fix)
     if ood:
         ood = replace(ood, detectors={name: ood.detectors[name] for name in members if name in ood.detectors})
     return BundleRecord(
@@ -101,8 +119,17 @@ def _last_parts(fields: RecipeFields) -> RecipeFields:
     return {key: Path(str(value)).name if key in PATH_FIELDS else value for key, value in fields.items()}
 
 
-def _evaluation(path: Path) -> EvaluationRecord | None:
-    return records.read(path, EvaluationRecord, what="evaluation") if path.is_file() else None
+def _evaluation(run_dir: Path, name: str, part: str) -> EvaluationRecord | None:
+    """Return an evaluation of a run. Raises a UserError for one of other scores or of another part."""
+    path = run_dir / name
+    if not path.is_file():
+        return None
+    evaluation = records.read(path, EvaluationRecord, what="evaluation")
+    members = {path.name for path in names.member_dirs(run_dir)}
+    if not members.issuperset(evaluation.settings.members) or {entry.part for entry in evaluation.entries} - {part}:
+        fix = f"mitotype evaluate {run_dir} --part {part}, or remove '{name}'"
+        raise UserError(f"'{path}' is no evaluation of the {part} rows of this run.", fix=fix)
+    return evaluation
 
 
 def _bases(members: Iterable[MemberRecord], with_base: bool) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mitotype.backbones import shared_base
+from mitotype.backbones import backbones, shared_base
 from mitotype.backbones.predict import InferenceConfig, amp_dtype, predict_ensemble
 from mitotype.backbones.shared_base import SharedBaseEnsemble
 from mitotype.core import records
@@ -105,17 +105,36 @@ def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
     folder = find_bundle(source)
     record = read_bundle(folder) if names.is_bundle(folder) else describe_run(folder)
     member_dirs = [names.member_dir(folder, name) for name in record.members]
-    net_dirs = [path for path in member_dirs if read_member(path).feature is None]
+    described = {path: read_member(path) for path in member_dirs}
+    for path, member in described.items():
+        if member.name != path.name:
+            what = f"The member in '{path}' is called '{member.name}'."
+            raise UserError(what, fix="name the folder as it was, or copy it again from its source")
+    net_dirs = [path for path, member in described.items() if member.feature is None]
+    ensembles = tuple(shared_base.read_ensembles(net_dirs, device=device))
+    _check_detectors(record, ensembles, folder)
     return Predictor(
         dir=folder,
         record=record,
-        ensembles=tuple(shared_base.read_ensembles(net_dirs, device=device)),
+        ensembles=ensembles,
         feature_members=tuple(feature_members.read_member(path) for path in member_dirs if path not in net_dirs),
         combiner=records.convert(record.combiner, Combiner),
         decision=records.convert(record.decision, Decision),
         device=device,
         precision=record.run.recipe_text("precision", "auto") if record.run else "auto",
     )
+
+
+def _check_detectors(record: BundleRecord, ensembles: Sequence[SharedBaseEnsemble], folder: Path) -> None:
+    """Check that every net has an out-of-distribution detector of its width, where there are any."""
+    for ensemble in ensembles if record.ood else ():
+        architecture = ensemble.classifier.architecture
+        width = backbones.get(architecture.backbone).spec.pooling[architecture.pooling]
+        for name in ensemble.names:
+            detector = record.ood.detectors.get(name) if record.ood else None
+            if detector is None or len(detector.mean) != width:
+                what = f"The out-of-distribution detector of the member '{name}' of '{folder}' is missing or does not fit its net."
+                raise UserError(what, fix="copy the folder again from its source")
 
 
 def score(predictor: Predictor, cohort: Cohort, *, on_progress: OnProgress = lambda n: None) -> table.Scores:

@@ -43,9 +43,20 @@ def _check_access(name: str, spec: ModelSpec) -> Iterator[Check]:
         result = "none are published; training starts at random, or from a file or run of yours"
         yield Check("weights", True, result)
         return
-    local = weights.find_local(name)
+    register = f"mitotype weights {name} --from FILE"
+    try:
+        local = weights.find_local(name)
+    except UserError as error:
+        yield Check("weights", False, error.what, register)
+        return
     if local:
-        yield Check("weights", True, f"{local[0].name} is on this machine, from {local[1]}")
+        path, source = local
+
+        def fits() -> str:
+            weights.check_fits(name, path)
+            return f"{path.name} is on this machine, from {source}, and fits the net"
+
+        yield run_check("weights", fits, register)
         return
     from huggingface_hub import auth_check, get_token
 

@@ -142,7 +142,7 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     bootstrap_all = bootstrap_cases(labelled, n_boot=context.n_boot, seed=context.seed)
     images = distinct_images(labelled)
     once, bootstrap = labelled[images.mask].reset_index(drop=True), bootstrap_all.take(images.mask)
-    label, predicted, probability = _arrays(once)
+    label, predicted, probability, logit = _arrays(once)
     dataset, part, notes = str(rows["dataset"].iloc[0]), str(rows["part"].iloc[0]), []
     variants = [_variant(DECIDED, "as decided", once, bootstrap)]
     if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
@@ -181,7 +181,7 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         confusion=Confusion(tp, positives - tp, fp, len(once) - positives - fp),
         domains=_groups(once, bootstrap, domain),
         agreement=_groups(once, bootstrap, _agreement(once)),
-        pooled=challenge_metrics(label, predicted, probability, domain),
+        pooled=challenge_metrics(label, predicted, probability, domain, logit),
         abstained=_abstained(context.decision, once, bootstrap),
         experts=compare_with_experts(vote_NE, predicted, bootstrap, level=LEVEL),
         notes=notes,
@@ -190,18 +190,21 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     )
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return label, predicted class, P(atypical) and its logit, which ranks where probabilities round to 1."""
     predicted = (rows["class"] == "atypical").to_numpy(int)
-    return rows["label"].to_numpy(float), predicted, rows["probability"].to_numpy(float)
+    label, probability, logit = (rows[name].to_numpy(float) for name in ("label", "probability", "calibrated_logit"))
+    return label, predicted, probability, logit
 
 
 def _variant(
     key: str, title: str, rows: pd.DataFrame, bootstrap: Bootstrap, *, same_ranking: Variant | None = None
 ) -> Variant:
     """Return the metrics of `rows`; the ranking metrics are those of `same_ranking`, which orders the patches in the same way."""
-    label, predicted, probability = _arrays(rows)
+    label, predicted, probability, logit = _arrays(rows)
     known = {name: same_ranking.metrics[name] for name in RANKING} if same_ranking else {}
-    computed = intervals([n for n in ALL if n not in known], label, predicted, probability, bootstrap, level=LEVEL)
+    names = [name for name in ALL if name not in known]
+    computed = intervals(names, label, predicted, probability, bootstrap, score=logit, level=LEVEL)
     metrics = {name: (known | computed)[name] for name in ALL}
     return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, int(rows["members"].median()))
 
@@ -223,7 +226,9 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
     probability_NM = sigmoid(wide.to_numpy(float))
     label = rows["label"].to_numpy(float)
     predicted_NM = (probability_NM >= 0.5).astype(int)
-    metrics = mean_over_members(OF_SINGLES, label, predicted_NM, probability_NM, bootstrap, level=LEVEL)
+    metrics = mean_over_members(
+        OF_SINGLES, label, predicted_NM, probability_NM, bootstrap, score_NM=wide.to_numpy(float), level=LEVEL
+    )
     files = f", all {len(rows)} files" if key == SINGLE_ALL_FILES else ""
     title = f"{members} single members at 0.5, mean{files}"
     return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, members)
@@ -231,12 +236,14 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
 
 def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> list[Group]:
     """Return the metrics of the rows of each name; rows with an empty name are left out."""
-    label, predicted, probability = _arrays(rows)
+    label, predicted, probability, logit = _arrays(rows)
     groups = []
     for name in sorted(set(names.tolist()) - {""}):
         mask = names == name
         replicates = bootstrap.take(mask)
-        metrics = intervals(PER_GROUP, label[mask], predicted[mask], probability[mask], replicates, level=LEVEL)
+        metrics = intervals(
+            PER_GROUP, label[mask], predicted[mask], probability[mask], replicates, score=logit[mask], level=LEVEL
+        )
         groups.append(Group(name, int(mask.sum()), int(label[mask].sum()), replicates.groups, metrics))
     return groups
 
@@ -253,6 +260,7 @@ def _abstained(decision: Decision, rows: pd.DataFrame, bootstrap: Bootstrap) -> 
     if decision.abstention.low == decision.abstention.high:
         return None
     certain = (rows["decision"] != UNCERTAIN).to_numpy()
-    label, predicted, probability = (array[certain] for array in _arrays(rows))
-    metrics = intervals(PER_GROUP, label, predicted, probability, bootstrap.take(certain), level=LEVEL)
+    label, predicted, probability, logit = (array[certain] for array in _arrays(rows))
+    replicates = bootstrap.take(certain)
+    metrics = intervals(PER_GROUP, label, predicted, probability, replicates, score=logit, level=LEVEL)
     return Abstained(int((~certain).sum()), float((~certain).mean()), metrics)

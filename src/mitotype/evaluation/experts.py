@@ -9,7 +9,7 @@ import numpy as np
 from mitotype.core.expert_votes import majority_of_others
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout.evaluation import Experts, ExpertScore, Interval
-from mitotype.evaluation.interval import percentile_interval
+from mitotype.evaluation.interval import t_interval
 from mitotype.evaluation.metrics import Number, balanced_accuracy
 from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
@@ -56,4 +56,4 @@ def pair_balanced_accuracy(vote_N: np.ndarray, reference_N: np.ndarray) -> Numbe
 
 def _interval(reference: np.ndarray, values: np.ndarray, bootstrap: Bootstrap, level: float) -> Interval:
     replicates = bootstrap_metrics([BA], reference, values, values, bootstrap)[BA]
-    return percentile_interval(balanced_accuracy(reference, values), replicates, bootstrap, level=level)
+    return t_interval(balanced_accuracy(reference, values), replicates, bootstrap, level=level)

@@ -1,12 +1,15 @@
-"""Intervals: numbers with their bootstrap bounds over cases."""
+"""Intervals: numbers with their bounds over cases, by the t distribution, with standard errors from resampled cases."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from msgspec.structs import replace
+from msgspec import structs
+from scipy.special import expit, logit
+from scipy.stats import t
 
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout.evaluation import Interval
@@ -14,35 +17,104 @@ from mitotype.evaluation.metrics import Number, compute
 from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
 
 MIN_REPLICATES = 100  # that must be defined for bounds
+MIN_CASES = 5
+MIN_DF = 5
+UNIT, POSITIVE, REAL = "unit", "positive", "real"
+SCALES = {  # of the metrics that are not rates
+    "log_loss": POSITIVE,
+    "observed_expected": POSITIVE,
+    "calibration_intercept": REAL,
+    "calibration_slope": REAL,
+}
 
 
-def percentile_interval(
-    number: Number, replicate_D: np.ndarray, bootstrap: Bootstrap, *, level: float = 0.95, centered: bool = False
+@dataclass(frozen=True)
+class Spread:
+    """Standard error and degrees of freedom of a number over cases; nan with a `reason` if resampling cannot give them."""
+
+    error: float = math.nan
+    df: float = math.nan
+    n_boot: int = 0
+    n_undefined: int = 0
+    reason: str = ""
+
+
+def spread(replicate_D: np.ndarray, bootstrap: Bootstrap, *, paired: bool = False) -> Spread:
+    """Return the standard error of a number over cases from its replicates, and the degrees of freedom of its t distribution.
+
+    With K cases in H strata, sd is the standard deviation of the bootstrap replicates × √(K / (K - H)), with K - H degrees of
+    freedom. That is all for the difference of two models (`paired`), in which most of what is large in a case cancels.
+
+    Else, with θ₍c₎ the number without case c and I = θ₍c₎ - mean: the error is at least the jackknife's √((K - 1) / K · Σ I²);
+    the degrees of freedom are at most n = (Σ I²)² / Σ I⁴, the number of cases of equal influence, but not below 5.
+    """
+    groups, strata = bootstrap.groups, bootstrap.strata
+    sampled, left_out = replicate_D[: bootstrap.n_boot], replicate_D[bootstrap.n_boot :]
+    defined = sampled[np.isfinite(sampled)]
+    known = Spread(n_boot=len(defined), n_undefined=len(sampled) - len(defined))
+    if groups < MIN_CASES:
+        return replace(known, reason=f"{groups} {'case' if groups == 1 else 'cases'}: at least {MIN_CASES} are needed")
+    if len(defined) < MIN_REPLICATES:
+        return replace(known, reason=f"{len(defined)} of {len(sampled)} replicates had both classes")
+    df = float(max(groups - strata, 1))
+    error = float(defined.std(ddof=1)) * math.sqrt(groups / df)
+    if len(left_out) and not paired:
+        value_C = left_out[np.unique(bootstrap.code_N)]
+        if not np.isfinite(value_C).all():
+            return replace(known, reason="one case holds every patch of a class")
+        square_C = (value_C - value_C.mean()) ** 2
+        error = max(error, math.sqrt((groups - 1) / groups * square_C.sum()))
+        effective = float(square_C.sum() ** 2 / (square_C**2).sum()) if square_C.any() else 1.0
+        df = min(df, max(effective, MIN_DF))
+    if error < 1e-12:
+        return replace(known, reason="the same in every replicate: resampling cannot bound it")
+    return replace(known, error=error, df=df)
+
+
+def t_interval(
+    number: Number,
+    replicate_D: np.ndarray,
+    bootstrap: Bootstrap,
+    *,
+    level: float = 0.95,
+    scale: str = UNIT,
+    paired: bool = False,
 ) -> Interval:
-    """Return `number` with bounds from its replicates. `centered` shifts their mean to the value: see `intervals`."""
-    defined = replicate_D[np.isfinite(replicate_D)]
-    n_undefined = len(replicate_D) - len(defined)
+    """Return `number` with the bounds of a t interval over cases: see `spread`.
+
+    `scale` is that of the number: UNIT for 0..1 (the interval is symmetric in the logit), POSITIVE (in the logarithm), REAL.
+    """
+    known = spread(replicate_D, bootstrap, paired=paired)
     interval = Interval(
         or_none(number.value),
         by=bootstrap.by,
         groups=bootstrap.groups,
-        n_boot=len(defined),
-        n_undefined=n_undefined,
+        n_boot=known.n_boot,
+        n_undefined=known.n_undefined,
         level=level,
+        reason=number.reason or known.reason,
     )
-    if math.isnan(number.value):
-        return replace(interval, reason=number.reason)
-    if interval.groups < 2:
-        return replace(interval, reason=f"{interval.groups} case: no variation between cases")
-    if len(defined) < MIN_REPLICATES:
-        return replace(interval, reason=f"{len(defined)} of {len(replicate_D)} replicates had both classes")
-    if defined.min() == defined.max():
-        return replace(interval, reason="the same in every replicate: resampling cannot bound it")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    if centered:
-        shift = number.value - defined.mean()
-        low, high = max(0.0, low + shift), high + shift
-    return replace(interval, low=float(low), high=float(high))
+    if interval.reason:
+        return interval
+    low, high = _bounds(number.value, float(t.ppf((1 + level) / 2, known.df)) * known.error, scale)
+    return structs.replace(interval, low=low, high=high)
+
+
+def p_value(number: Number, known: Spread) -> float:
+    """Return the two-sided p of `number` = 0 by its t distribution over cases; nan without a standard error."""
+    return float(2 * t.sf(abs(number.value) / known.error, known.df))
+
+
+def _bounds(value: float, step: float, scale: str) -> tuple[float, float]:
+    """Return the value -+ `step`, taken on the transformed scale by the delta method, on the scale of the value."""
+    if scale == REAL:
+        return value - step, value + step
+    if scale == POSITIVE:
+        width = min(step / max(value, 1e-9), 100.0)
+        return value * math.exp(-width), value * math.exp(width)
+    inside = min(max(value, 1e-9), 1 - 1e-9)
+    center, width = float(logit(inside)), step / (inside * (1 - inside))
+    return float(expit(center - width)), float(expit(center + width))
 
 
 def intervals(
@@ -52,20 +124,18 @@ def intervals(
     probability: np.ndarray,
     bootstrap: Bootstrap,
     *,
+    score: np.ndarray | None = None,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """Return every metric in `names` with its interval, all from the same replicates.
-
-    Resampling adds a bias to the ECE (an absolute value grows with noise), so its replicates are centered on the value.
-    """
-    replicates = bootstrap_metrics(names, label, predicted, probability, bootstrap)
+    """Return every metric in `names` with its interval, all from the same replicates. `score` ranks: see `compute`."""
+    replicates = bootstrap_metrics(names, label, predicted, probability, bootstrap, score)
     return {
-        name: percentile_interval(
-            compute(name, label, predicted, probability),
+        name: t_interval(
+            compute(name, label, predicted, probability, score),
             replicates[name],
             bootstrap,
             level=level,
-            centered=name == "ece",
+            scale=SCALES.get(name, UNIT),
         )
         for name in names
     }
@@ -78,20 +148,23 @@ def mean_over_members(
     probability_NM: np.ndarray,
     bootstrap: Bootstrap,
     *,
+    score_NM: np.ndarray | None = None,
     level: float = 0.95,
 ) -> dict[str, Interval]:
     """Return the mean over members of each metric; `member_sd` is the population SD, as in the literature.
 
     The bounds are those of the mean: in each replicate every member is evaluated on the same cases.
     """
-    members = [(predicted_NM[:, m], probability_NM[:, m]) for m in range(probability_NM.shape[1])]
-    replicates = [bootstrap_metrics(names, label, *member, bootstrap) for member in members]
+    score_NM = probability_NM if score_NM is None else score_NM
+    members = [(predicted_NM[:, m], probability_NM[:, m], score_NM[:, m]) for m in range(probability_NM.shape[1])]
+    replicates = [bootstrap_metrics(names, label, p, q, bootstrap, score) for p, q, score in members]
     result = {}
     for name in names:
         numbers = [compute(name, label, *member) for member in members]
         values = np.array([float(n) for n in numbers])
         mean = Number(float(values.mean()), next((n.reason for n in numbers if n.reason), ""))
         replicate_D = np.mean([replicate[name] for replicate in replicates], axis=0)
-        interval = percentile_interval(mean, replicate_D, bootstrap, level=level, centered=name == "ece")
-        result[name] = replace(interval, member_sd=or_none(float(values.std())) if len(members) > 1 else None)
+        interval = t_interval(mean, replicate_D, bootstrap, level=level, scale=SCALES.get(name, UNIT))
+        member_sd = float(values.std()) if len(members) > 1 else None
+        result[name] = structs.replace(interval, member_sd=member_sd)
     return result

@@ -1,4 +1,4 @@
-"""Metrics: `metric(label, predicted or probability) -> Number`. Atypical (1) is positive; undefined is nan with a reason."""
+"""Metrics: `metric(label, predicted, probability or score) -> Number`. Atypical (1) is positive; undefined is nan with a reason."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from mitotype.core.errors import unknown_name
 from mitotype.core.metric_titles import TABLE_METRICS, TITLES
+from mitotype.evaluation import recalibration
 
 NO_ATYPICAL = "no atypical patch"
 NO_NORMAL = "no normal patch"
@@ -35,7 +36,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of the predicted class (`input` is CLASS) or of the probability."""
+    """One metric of the predicted class (`input` is CLASS), of the probability, or of the ranking by any score."""
 
     name: str
     input: str
@@ -76,7 +77,7 @@ def accuracy(label: np.ndarray, predicted: np.ndarray) -> Number:
     return Number(float((predicted == label).mean())) if len(label) else Number(math.nan, NO_PATCH)
 
 
-def auroc(label: np.ndarray, probability: np.ndarray) -> Number:
+def auroc(label: np.ndarray, score: np.ndarray) -> Number:
     """Share of (atypical, normal) pairs in which the atypical patch has the higher score; a tie counts half.
 
     Pairs are counted as integers, so that the result is the exact fraction, rounded once.
@@ -84,19 +85,19 @@ def auroc(label: np.ndarray, probability: np.ndarray) -> Number:
     missing = _missing_class(label)
     if missing:
         return Number(math.nan, missing)
-    negative = np.sort(probability[label == 0])
-    positive = probability[label == 1]
+    negative = np.sort(score[label == 0])
+    positive = score[label == 1]
     below, up_to = np.searchsorted(negative, positive, "left"), np.searchsorted(negative, positive, "right")
     return Number(int(below.sum() + up_to.sum()) / (2 * len(positive) * len(negative)))
 
 
-def auprc(label: np.ndarray, probability: np.ndarray) -> Number:
+def auprc(label: np.ndarray, score: np.ndarray) -> Number:
     """Average precision: Σ (R_k - R_{k-1}) · P_k over the distinct scores from the highest down. Chance is the prevalence."""
     missing = _missing_class(label)
     if missing:
         return Number(math.nan, missing)
-    order = np.argsort(-probability, kind="stable")
-    hits, last = np.cumsum(label[order] == 1), np.append(np.diff(probability[order]) != 0, True)
+    order = np.argsort(-score, kind="stable")
+    hits, last = np.cumsum(label[order] == 1), np.append(np.diff(score[order]) != 0, True)
     precision = (hits / np.arange(1, len(label) + 1))[last]
     return Number(float(np.diff(np.append(0, hits[last])) @ precision / hits[-1]))
 
@@ -126,6 +127,29 @@ def ece(label: np.ndarray, probability: np.ndarray) -> Number:
     return Number(float(np.abs(gap).sum() / len(label)))
 
 
+def calibration_slope(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Slope of the labels' logistic regression on the logit of P(atypical); see `recalibration`."""
+    return _coefficient(label, probability, slope=True)
+
+
+def calibration_intercept(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Intercept of the labels' logistic regression with the logit of P(atypical) as offset; see `recalibration`."""
+    return _coefficient(label, probability, slope=False)
+
+
+def _coefficient(label: np.ndarray, probability: np.ndarray, *, slope: bool) -> Number:
+    if missing := _missing_class(label):
+        return Number(math.nan, missing)
+    value = float(recalibration.fit(label, probability, slope=slope)[-1])
+    return Number(value, "the likelihood has no maximum" if math.isnan(value) else "")
+
+
+def observed_expected(label: np.ndarray, probability: np.ndarray) -> Number:
+    """Number of atypical patches over the sum of P(atypical)."""
+    expected = float(probability.sum())
+    return Number(float(label.sum()) / expected) if expected > 0 else Number(math.nan, NO_PATCH)
+
+
 def ece_bin(probability: np.ndarray) -> np.ndarray:
     """Return the bin 0..9 of each probability."""
     return np.searchsorted(np.arange(1, ECE_BINS) / ECE_BINS, probability, side="right")
@@ -137,7 +161,7 @@ def _missing_class(label: np.ndarray) -> str:
     return "" if (label == 0).any() else NO_NORMAL
 
 
-CLASS, PROBABILITY = "class", "probability"
+CLASS, PROBABILITY, SCORE = "class", "probability", "score"
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -145,11 +169,14 @@ METRICS: dict[str, Metric] = {
         Metric("sensitivity", CLASS, sensitivity, "share of atypical figures called atypical"),
         Metric("specificity", CLASS, specificity, "share of normal figures called normal"),
         Metric("accuracy", CLASS, accuracy, "share of figures called correctly"),
-        Metric("auroc", PROBABILITY, auroc, "share of atypical–normal pairs in the right order, ties half"),
-        Metric("auprc", PROBABILITY, auprc, "average precision; chance is the prevalence"),
+        Metric("auroc", SCORE, auroc, "share of atypical–normal pairs in the right order, ties half"),
+        Metric("auprc", SCORE, auprc, "average precision; chance is the prevalence"),
         Metric("brier", PROBABILITY, brier, "mean squared difference between P(atypical) and the label"),
         Metric("log_loss", PROBABILITY, log_loss, "mean -ln P(label), in nats"),
         Metric("ece", PROBABILITY, ece, "mean |P(atypical) - share atypical| over ten equal bins of P(atypical)"),
+        Metric("observed_expected", PROBABILITY, observed_expected, "atypical figures over the sum of P(atypical)"),
+        Metric("calibration_intercept", PROBABILITY, calibration_intercept, "of labels on logit P(atypical), slope 1"),
+        Metric("calibration_slope", PROBABILITY, calibration_slope, "of labels on logit P(atypical)"),
     )
 }
 SHOWN = [METRICS[name] for name in TABLE_METRICS]
@@ -162,7 +189,13 @@ def get(name: str) -> Metric:
     return METRICS[name]
 
 
-def compute(name: str, label: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> Number:
-    """Return the metric `name` of labels (0, 1), predicted classes (0, 1) and P(atypical)."""
+def compute(
+    name: str, label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, score: np.ndarray | None = None
+) -> Number:
+    """Return the metric `name` of labels (0, 1), predicted classes (0, 1), P(atypical) and the score that ranks.
+
+    The score is the logit, or by default the probability, which ties all logits above 36.
+    """
     metric = get(name)
-    return metric(label, predicted if metric.input == CLASS else probability)
+    values = {CLASS: predicted, PROBABILITY: probability, SCORE: probability if score is None else score}
+    return metric(label, values[metric.input])

@@ -23,20 +23,25 @@ CHALLENGE_KEYS = {
 
 
 def challenge_metrics(
-    label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, domain: np.ndarray
+    label: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray,
+    domain: np.ndarray,
+    score: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Return the numbers under the challenge's keys: overall_sensitivity … overall_roc_auc, domain_<name> with the same five.
 
-    `label` and `predicted` are 0 or 1 (atypical), `probability` is P(atypical). Domains are sorted by name.
+    `label` and `predicted` are 0 or 1 (atypical), `score` ranks (by default `probability`, P(atypical)). Domains are sorted by name.
     """
     domain = np.asarray(domain).astype(str)
-    overall = _rates(label, predicted, probability)
+    score = probability if score is None else score
+    overall = _rates(label, predicted, score)
     return {f"overall_{key}": value for key, value in overall.items()} | {
-        f"domain_{name}": _rates(label[domain == name], predicted[domain == name], probability[domain == name])
+        f"domain_{name}": _rates(label[domain == name], predicted[domain == name], score[domain == name])
         for name in np.unique(domain).tolist()
     }
 
 
-def _rates(label: np.ndarray, predicted: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:
-    numbers = {key: compute(name, label, predicted, probability) for key, name in CHALLENGE_KEYS.items()}
+def _rates(label: np.ndarray, predicted: np.ndarray, score: np.ndarray) -> dict[str, float | None]:
+    numbers = {key: compute(name, label, predicted, score) for key, name in CHALLENGE_KEYS.items()}
     return {key: None if number.reason else number.value for key, number in numbers.items()}

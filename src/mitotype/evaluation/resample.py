@@ -1,4 +1,4 @@
-"""Bootstrap over cases: how often each replicate contains each case, and every metric of all replicates at once.
+"""Bootstrap and jackknife over cases: how often each replicate contains each case, and every metric of all replicates at once.
 
 Shapes: D replicates, C cases, N rows.
 """
@@ -14,20 +14,25 @@ import pandas as pd
 
 from mitotype.core.rates import divide
 from mitotype.core.seeds import numpy_generator
+from mitotype.evaluation import recalibration
 from mitotype.evaluation.metrics import CLASS, ECE_BINS, LOG_CLIP, ece_bin, get
 
 MAX_ELEMENTS = 2_000_000  # replicates × rows in memory at once
+MAX_JACKKNIFE_CASES = 500  # above, no case weighs enough to matter
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """`weight_DC` is how often each replicate contains each case, `code_N` the case of each row.
+    """`weight_DC` is how often each replicate contains each case, `code_N` the case of each row, `stratum_C` its stratum.
 
-    Cases are sampled with replacement within their stratum, as many as it has. `by` and `within` are names of columns.
+    The first `n_boot` replicates sample cases with replacement within their stratum, as many as it has; the others, one for
+    each case unless there are more than 500, leave one case out. `by` and `within` are names of columns.
     """
 
     weight_DC: np.ndarray
     code_N: np.ndarray
+    stratum_C: np.ndarray
+    n_boot: int
     by: str = "case_id"
     within: str = "domain"
 
@@ -39,6 +44,11 @@ class Bootstrap:
     def groups(self) -> int:
         """The number of cases of the rows."""
         return len(np.unique(self.code_N))
+
+    @property
+    def strata(self) -> int:
+        """The number of strata of the rows."""
+        return len(np.unique(self.stratum_C[self.code_N]))
 
     def row_weights(self) -> Iterator[np.ndarray]:
         """Yield the weights of the rows, D × N, some replicates at a time, in single precision (exact for counts)."""
@@ -74,26 +84,38 @@ def bootstrap_cases(rows: pd.DataFrame, *, n_boot: int, seed: int) -> Bootstrap:
         (pairs.groupby(["dataset", "domain"])["case"].size() > 1).all()
     )
     stratum = np.array([f"{d}\x1f{m}" if by_domain else d for d, m in zip(dataset, domain, strict=True)])
-    code = np.unique(case, return_inverse=True)[1]
+    cases, first, code = np.unique(case, return_index=True, return_inverse=True)
     weight_DC = case_weights(case, stratum, n_boot=n_boot, seed=seed)
-    return Bootstrap(weight_DC, code, within="domain" if by_domain else "dataset")
+    if len(cases) <= MAX_JACKKNIFE_CASES:
+        weight_DC = np.concatenate([weight_DC, 1 - np.eye(len(cases))])
+    return Bootstrap(weight_DC, code, stratum[first], n_boot, within="domain" if by_domain else "dataset")
 
 
 def bootstrap_metrics(
-    names: Sequence[str], label: np.ndarray, predicted: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap
+    names: Sequence[str],
+    label: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray,
+    bootstrap: Bootstrap,
+    score: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return each metric in every replicate, D long; nan if it has no rows, or lacks a class that the metric needs."""
     values: dict[str, np.ndarray] = {}
     if not len(label):
         return {name: np.full(len(bootstrap.weight_DC), math.nan) for name in names}
     if "auroc" in names:
-        values["auroc"] = _auroc(label, probability, bootstrap)
+        values["auroc"] = _auroc(label, probability if score is None else score, bootstrap)
     if "auprc" in names:
-        values["auprc"] = _auprc(label, probability, bootstrap)
+        values["auprc"] = _auprc(label, probability if score is None else score, bootstrap)
     if any(get(name).input == CLASS for name in names):
         values |= _class_metrics(label, predicted, bootstrap)
-    if any(name in ("brier", "log_loss", "ece") for name in names):
+    if any(name in ("brier", "log_loss", "ece", "observed_expected") for name in names):
         values |= _probability_errors(label, probability, bootstrap)
+    for name in ("calibration_intercept", "calibration_slope"):
+        if name in names:
+            values[name] = recalibration.replicates(
+                label, probability, bootstrap.code_N, bootstrap.weight_DC, slope=name == "calibration_slope"
+            )
     return {name: values[name] for name in names}
 
 
@@ -120,13 +142,15 @@ def _probability_errors(label: np.ndarray, probability: np.ndarray, bootstrap: B
     clipped = np.clip(probability, LOG_CLIP, 1 - LOG_CLIP)
     log_loss = -np.where(label == 1, np.log(clipped), np.log1p(-clipped))
     in_bin = ece_bin(probability)[:, None] == np.arange(ECE_BINS)
-    columns = [np.ones(len(label)), (probability - label) ** 2, log_loss, *((probability - label)[:, None] * in_bin).T]
+    errors = [(probability - label) ** 2, log_loss, label, probability]
+    columns = [np.ones(len(label)), *errors, *((probability - label)[:, None] * in_bin).T]
     sums = _sums(np.stack(columns, axis=1), bootstrap)
     count = sums[:, 0]
     return {
         "brier": divide(sums[:, 1], count),
         "log_loss": divide(sums[:, 2], count),
-        "ece": divide(np.abs(sums[:, 3:]).sum(axis=1), count),
+        "observed_expected": divide(sums[:, 3], sums[:, 4]),
+        "ece": divide(np.abs(sums[:, 5:]).sum(axis=1), count),
     }
 
 
@@ -141,7 +165,7 @@ def _auroc(label: np.ndarray, score: np.ndarray, bootstrap: Bootstrap) -> np.nda
     weight_DC = bootstrap.weight_DC[:, present] if len(present) < cases else bootstrap.weight_DC
     y = label == 1
     if len(present) ** 2 > 100 * len(label):  # many small cases: one pass over the sorted rows is cheaper
-        return _auroc_by_rows(y, score, Bootstrap(weight_DC, code))
+        return _auroc_by_rows(y, score, replace(bootstrap, weight_DC=weight_DC, code_N=code))
     positives, negatives = (np.bincount(code[k], minlength=len(present)) for k in (y, ~y))
     order = np.argsort(score[~y], kind="stable")
     below_NC = np.zeros((len(order) + 1, len(present)))

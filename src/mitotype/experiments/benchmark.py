@@ -8,7 +8,7 @@ table.*           csv, json, Markdown and HTML, rewritten whenever a cell is fin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ import pandas as pd
 import torch
 
 from mitotype import __version__
-from mitotype.core import files, records
-from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core import files, outputs, records
+from mitotype.core.errors import ErrorCollector, UserError, WriteError
+from mitotype.core.folder_lock import exclusive
 from mitotype.core.packing import pack_images
 from mitotype.core.records import Count, Digest, Format2, Name, Record, Text
 from mitotype.core.run_layout import names, now
@@ -41,6 +42,7 @@ from mitotype.scores import table
 
 ScoreTests = Callable[[Path, Sequence[Cohort]], None]
 NAME = "benchmark.json"
+CONTENTS = (NAME, "runs", names.LEDGER, "table.csv", "table.json", "table.md", "table.html")
 
 
 class CohortDigest(Record, frozen=True):
@@ -69,6 +71,11 @@ class BenchmarkRecord(Format2, frozen=True, kw_only=True):
         return records.renamed(value, {"where": "sources"}) | fixed | {"options": config}
 
 
+def claimed(folder: Path, data: Sequence[str] = ()) -> AbstractContextManager[None]:
+    """Return the context in which a process works in the folder of a benchmark and no other does."""
+    return outputs.claimed(folder, CONTENTS, marker=NAME, inputs=data)
+
+
 def prepare(config: BenchmarkConfig) -> Plan:
     """Write the configuration and the folder of every run; nothing is trained yet. Existing runs of the folder are reused.
 
@@ -83,7 +90,7 @@ def prepare(config: BenchmarkConfig) -> Plan:
     tests = _describe_tests(config, digests)
     runs = tuple(CellRun(cell, recipe, (config.out / "runs" / cell.name).resolve()) for cell, recipe in grid.cells)
     digest = files.digest_of(*sorted(digests))
-    with files.locked(config.out / names.LOCK):
+    with claimed(config.out, config.data):
         record = BenchmarkRecord(
             backbones=list(config.backbones),
             adaptations=list(config.adaptations),
@@ -100,8 +107,12 @@ def prepare(config: BenchmarkConfig) -> Plan:
         new = [cell_run for cell_run in runs if not names.is_run(cell_run.dir)]
         for cell_run in runs:
             if cell_run not in new:
-                _check_unchanged(cell_run, digest, config.device)
+                _check_unchanged(cell_run, digest)
         device = _resolve_device(config) if new else config.device
+        own_device = config.device if config.backend == LOCAL and config.device != "auto" else None
+        for cell_run in runs:
+            if cell_run not in new and not names.is_finished(cell_run.dir):
+                run.reopen(cell_run.dir, own_device)
         records.write(config.out / NAME, record)
         for cell_run in new:
             run.create(
@@ -122,7 +133,7 @@ def resume(plan: Plan, score_tests: ScoreTests, callbacks: Callbacks = Callbacks
     rows: dict[Path, list[Row]] = {}
     failures: dict[Path, UserError] = {}
     result = Table.of(plan, rows, failures)
-    with files.locked(config.out / names.LOCK):
+    with exclusive(config.out):
         tasks = plan.tasks()
         incomplete = {task.group for task in tasks}
         complete = [GroupFinished(cell_run.dir) for cell_run in plan.runs if cell_run.dir not in incomplete]
@@ -131,6 +142,8 @@ def resume(plan: Plan, score_tests: ScoreTests, callbacks: Callbacks = Callbacks
             for finished in chain(complete, running):
                 try:
                     rows[finished.group] = _rows(plan, finished, score_tests)
+                except WriteError:  # of one cell as of the next: the disk is full
+                    raise
                 except UserError as error:
                     failures[finished.group] = error
                 torch.set_num_threads(n_threads)  # opening a run sets its own number
@@ -213,8 +226,8 @@ def _stored_record(record: BenchmarkRecord, path: Path) -> BenchmarkRecord:
     return msgspec.structs.replace(stored, backbones=record.backbones, adaptations=record.adaptations)
 
 
-def _check_unchanged(cell_run: CellRun, digest: str, device: str) -> None:
-    """Check that an existing run has the recipe, data and device of the cell; fields that it lacks have their defaults."""
+def _check_unchanged(cell_run: CellRun, digest: str) -> None:
+    """Check that an existing run has the recipe and data of the cell; fields that it lacks have their defaults."""
     record, run_dir = cell_run.record, cell_run.dir
     stored, recipe = Recipe.from_dict(record.recipe).to_dict(), resolve_recipe(cell_run.recipe).to_dict()
     keys = [key for key in recipe if stored[key] != recipe[key]]
@@ -224,9 +237,6 @@ def _check_unchanged(cell_run: CellRun, digest: str, device: str) -> None:
         raise UserError(f"The run '{run_dir}' has another recipe: {changes}.", fix=fix)
     if record.data.digest != digest:
         raise UserError(f"The run '{run_dir}' was started on other images.", fix=fix)
-    if device not in ("auto", record.device):
-        what = f"The run '{run_dir}' was started on '{record.device}', not on '{device}'."
-        raise UserError(what, fix=f"continue with --device {record.device}, or choose another folder with --out")
 
 
 def _resolve_device(config: BenchmarkConfig) -> str:

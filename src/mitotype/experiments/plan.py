@@ -8,8 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mitotype.core import files
-from mitotype.core.run_layout import LogLine, RunRecord, names, read_run
+from mitotype.core.run_layout import LogLine, RunRecord, names, read_patches, read_run
 from mitotype.core.schema import Cohort
 from mitotype.experiments.grid import Cell, RecipeOf, Skipped
 from mitotype.features import features
@@ -71,7 +70,7 @@ class CellRun:
         return read_run(self.dir)
 
     def members(self) -> list[MemberPlan]:
-        patches = files.read_table(self.dir / names.PATCHES, what="run's table of patches")
+        patches = read_patches(self.dir)
         is_train = patches["fold"] > 0  # test patches that were scored have no fold
         return plan_members(self.recipe, sorted(set(patches["fold"][is_train])))
 

@@ -13,6 +13,7 @@ from mitotype.core import files, records, templates, text_tables
 from mitotype.core.number_format import bounds, mean_sd, number
 from mitotype.core.run_layout.evaluation import Number
 from mitotype.core.schema import NOTICE, NOTICE_LONG
+from mitotype.core.text_tables import escape_markdown as escape
 from mitotype.evaluation import published
 from mitotype.experiments.grid import Skipped
 from mitotype.experiments.results import Row, Table
@@ -37,9 +38,9 @@ def write(table: Table, folder: Path) -> None:
 
 def markdown(table: Table) -> str:
     """Return a Markdown page: a table for each test set, the cells that failed or are skipped, and how it was made."""
-    parts = ["# Benchmark", *([table.title] if table.title else []), f"*{NOTICE}*"]
+    parts = ["# Benchmark", *([escape(table.title)] if table.title else []), f"*{NOTICE}*"]
     for test_set, rows in table.by_test_set.items():
-        parts += [f"## {_title(test_set, rows)}", _description(rows[0]), markdown_rows(rows)]
+        parts += [f"## {escape(_title(test_set, rows))}", _description(rows[0]), markdown_rows(rows)]
     lists = {
         "Notes": table.notes,
         "Failed": _lines(table.failed),
@@ -47,7 +48,9 @@ def markdown(table: Table) -> str:
         "Still to be trained": table.pending,
         "How it was made": [f"{name}: {value}" for name, value in _settings(table)],
     }
-    parts += ["\n".join([f"## {title}", *(f"- {line}" for line in lines)]) for title, lines in lists.items() if lines]
+    parts += [
+        "\n".join([f"## {title}", *(f"- {escape(line)}" for line in lines)]) for title, lines in lists.items() if lines
+    ]
     return "\n\n".join([*parts, NOTICE_LONG]) + "\n"
 
 
@@ -56,7 +59,7 @@ def markdown_rows(rows: Sequence[Row]) -> str:
         (
             _cell(row) + ("" if row.commercial else " (non-commercial)"), row.weights,
             f"{_parameters(row.parameters)}, {row.members}",
-            mean_sd(row.member_ba, row.member_ba_sd), mean_sd(row.published_ba, row.published_ba_sd),
+            mean_sd(row.member_ba, row.member_ba_sd), _published(row),
             _ensemble(row.ensemble_ba, row.ensemble_ba_low, row.ensemble_ba_high, row.all_files_ba), number(row.half_ba),
             mean_sd(row.member_auroc, row.member_auroc_sd), mean_sd(row.published_auroc, row.published_auroc_sd),
             _ensemble(row.ensemble_auroc, row.ensemble_auroc_low, row.ensemble_auroc_high, row.all_files_auroc),
@@ -114,6 +117,11 @@ def html(table: Table) -> str:
 def _ensemble(value: Number, low: Number, high: Number, all_files: Number) -> str:
     interval = f" ({bounds(low, high)})" if bounds(low, high) else ""
     return "; ".join(filter(None, (number(value) + interval, _all_files(all_files))))
+
+
+def _published(row: Row) -> str:
+    folds = f" (folds 1 … 5: {row.published_ba_folds})" if row.published_ba_folds else ""
+    return mean_sd(row.published_ba, row.published_ba_sd) + folds
 
 
 def _all_files(value: Number) -> str:

@@ -1,7 +1,7 @@
 """Table of a benchmark: one row for each cell and test set, with the numbers of `evaluation`.
 
 `member_*`     mean and population SD over single members, one view, at 0.5, over all files: the protocol of the study
-`published_*`  the study's numbers for the same net, adaptation and test set
+`published_*`  the study's numbers for the same net, adaptation and test set; `published_ba_folds` those of folds 1 … 5
 `ensemble_*`   all members, calibration and threshold from out-of-fold rows, interval over cases; each image counts once
 `all_files_*`  the same where every file counts, if several files contain the same image
 `half_*`       the same ensemble at 0.5           `out_of_fold_*`  the training patches, each scored by the member without it
@@ -23,6 +23,7 @@ from mitotype import __version__, evaluation
 from mitotype.backbones import adapters, backbones
 from mitotype.core import records, run_layout
 from mitotype.core.errors import UserError
+from mitotype.core.number_format import number
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout import names
 from mitotype.core.run_layout.evaluation import About, Interval, Variant
@@ -67,6 +68,7 @@ class Row:
     member_auroc_sd: float | None
     published_ba: float | None
     published_ba_sd: float | None
+    published_ba_folds: str
     published_auroc: float | None
     published_auroc_sd: float | None
     ensemble_ba: float | None
@@ -181,7 +183,8 @@ def _row(entry: Entry, fields: Mapping[str, Any]) -> Row:
     trained = _adaptation(fields["adaptation"])
     trained = "probe" if trained == "head" else trained  # the study fits its probes by gradient descent
     study = study_result(trained, fields["backbone"], entry.dataset, entry.part, entry.files)
-    numbers: dict[str, Any] = {}
+    folds = study.fold_balanced_accuracy if study else ()
+    numbers: dict[str, Any] = {"published_ba_folds": " ".join(number(value, 4) for value in folds)}
     for short, metric in METRICS.items():
         member = _interval(entry.like_for_like, metric)
         numbers |= {f"member_{short}": member.value, f"member_{short}_sd": member.member_sd}

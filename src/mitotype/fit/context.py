@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mitotype.core import files, run_layout
+from mitotype.core import run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import LogLine, OnLog, RunRecord, names
@@ -72,7 +72,7 @@ def load_run(run_dir: Path) -> RunContext:
     record = run_layout.read_run(run_dir)
     torch.set_num_threads(record.threads)  # the order of sums depends on it
     recipe = Recipe.from_dict(record.recipe)
-    rows = files.read_table(run_dir / names.PATCHES, what="run's table of patches")
+    rows = run_layout.read_patches(run_dir)
     cohort = Cohort(str(rows["dataset"].iloc[0]), rows)
     pack = pack_images(cohort, min_px=required_px(recipe))
     if list(pack.digests) != list(rows["digest"]):

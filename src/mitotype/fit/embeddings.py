@@ -1,8 +1,8 @@
 """Cache of embeddings: images → embeddings of a frozen trunk or values of a feature, computed once and shared by processes.
 
 A cache is a folder named by the hash of everything that determines an embedding. It contains segments, complete files of up to
-SEGMENT embeddings with the digests of their images (at one scale and size). The writing process holds the folder's lock; one
-that is killed leaves the segments that it finished.
+SEGMENT embeddings with the digests of their images (at one scale and size). The writing process holds the folder; one that is
+killed leaves the segments that it finished.
 
 Shapes: N patches, D width: for a transformer that of the class token and the mean of the patch tokens side by side.
 """
@@ -27,8 +27,7 @@ from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import InferenceConfig, predict
 from mitotype.backbones.weights import PretrainedWeights
 from mitotype.core import files, images, records
-from mitotype.core.cache import cache_dir
-from mitotype.core.errors import UserError
+from mitotype.core.cache import held, optional
 from mitotype.core.records import Record
 from mitotype.features import features
 from mitotype.fit.context import MemberContext
@@ -118,8 +117,9 @@ class EmbeddingKey:
         return files.digest_of(json.dumps(records.to_builtins(self.record()), sort_keys=True))[:32]
 
     @property
-    def dir(self) -> Path:
-        return cache_dir() / "embeddings" / f"{self.name}-{self.digest}"
+    def folder(self) -> str:
+        """The name of its folder in the cache."""
+        return f"{self.name}-{self.digest}"
 
 
 def _feature_code() -> str:
@@ -130,10 +130,10 @@ def _feature_code() -> str:
 def embed(key: EmbeddingKey, image_N3HW: np.ndarray, on_progress: OnProgress = lambda n: None) -> np.ndarray:
     """Return `embedding_ND`, float32, of uint8 images in their order; what the cache lacks is computed segment by segment."""
     digests = [images.digest(image_3HW) for image_3HW in image_N3HW]
-    folder = key.dir
-    with files.locked(folder / ".lock"):
+    with held("embeddings", key.folder) as folder:
         if not (folder / KEY_FILE).is_file():
-            records.write(folder / KEY_FILE, key.record())
+            with optional():
+                records.write(folder / KEY_FILE, key.record())
         cached = _read_segments(folder)
         missing = list({digest: i for i, digest in enumerate(digests) if digest not in cached}.values())
         on_progress(len(digests) - len(missing))
@@ -142,7 +142,8 @@ def embed(key: EmbeddingKey, image_N3HW: np.ndarray, on_progress: OnProgress = l
             for start in range(0, len(missing), SEGMENT):
                 rows = missing[start : start + SEGMENT]
                 embedding_ND = run(np.ascontiguousarray(image_N3HW[rows]))
-                _write_segment(folder, [digests[i] for i in rows], embedding_ND)
+                with optional():
+                    _write_segment(folder, [digests[i] for i in rows], embedding_ND)
                 cached.update(zip([digests[i] for i in rows], embedding_ND, strict=True))
                 on_progress(len(rows))
     return np.stack([cached[digest] for digest in digests])
@@ -171,16 +172,15 @@ def select_pooling(embedding_ND: np.ndarray, backbone: str, pooling: str = "") -
 
 
 def _read_segments(folder: Path) -> dict[str, np.ndarray]:
-    """Return digest → embedding of every complete segment."""
+    """Return digest → embedding of every complete segment. A damaged one is removed: it is computed again."""
     cached: dict[str, np.ndarray] = {}
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="np") as file:
                 digests = json.loads(file.metadata()["digests"])
                 cached.update(zip(digests, file.get_tensor("embedding_ND"), strict=True))
-        except (SafetensorError, KeyError, ValueError) as error:
-            fix = "delete that file: it is computed again"
-            raise UserError(f"The cached embeddings '{path}' are damaged.", fix=fix) from error
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError):
+            path.unlink()
     return cached
 
 

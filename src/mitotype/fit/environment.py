@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
 import torch
 
 from mitotype.core.errors import UserError
@@ -43,17 +45,21 @@ def describe(recipe: Recipe, device: str, n_members: int, *, local: bool = True)
     workers = min(torch.get_num_threads(), n_members, MAX_WORKERS) if device == "cpu" else 1
     return Environment(
         device=device,
-        precision="bf16" if _uses_bf16(recipe, device) else "fp32",
+        precision=_precision(recipe, device),
         workers=workers,
         threads=max(1, torch.get_num_threads() // workers),
-        machine=Machine(
-            processor=processor(),
-            cores=os.cpu_count(),
-            gpu=gpu_name(device),
-            system=platform.system(),
-            python=platform.python_version(),
-        ),
+        machine=_machine(device),
         versions={name: version(name) for name in LIBRARIES},
+    )
+
+
+def _machine(device: str) -> Machine:
+    return Machine(
+        processor=processor(),
+        cores=os.cpu_count(),
+        gpu=gpu_name(device),
+        system=platform.system(),
+        python=platform.python_version(),
     )
 
 
@@ -64,8 +70,38 @@ def resolve_device(device: str, *, local: bool = True) -> str:
     if device != "cpu" and not device.startswith("cuda"):
         raise UserError(f"There is no device '{device}'.", allowed="auto, cpu, cuda, cuda:1 …")
     if local and device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("No GPU is visible to torch on this machine.", fix="use --device cpu, or see: mitotype doctor")
+        raise UserError(
+            "No GPU is visible to torch on this machine.",
+            fix="use --device cpu (so does resume), or see: mitotype doctor",
+        )
     return device
+
+
+def resumed(record: RunRecord, device: str | None = None) -> RunRecord:
+    """Return the record of a run that goes on, on `device` if that is given; its notes name what is not as it was.
+
+    Each new note is a warning too: on another device or with other libraries numbers differ in their last digits.
+    """
+    notes = []
+    if device is not None and (device := resolve_device(device)) != record.device:
+        notes.append(f"begun on {record.device}, continued on {device}")
+        record = msgspec.structs.replace(record, device=device, machine=_machine(device))
+    old = record.versions | {"Python": record.machine.python}
+    new = {name: installed_version(name) for name in record.versions} | {"Python": platform.python_version()}
+    changed = [f"{name} {old[name]}, continued with {new[name]}" for name in old if old[name] != new[name]]
+    if changed:
+        notes.append(f"begun with {'; '.join(changed)}")
+    notes = [note for note in notes if note not in record.notes]
+    for note in notes:
+        warnings.warn(f"The run was {note}: its numbers may differ from those of a run on one.", stacklevel=2)
+    return msgspec.structs.replace(record, notes=[*record.notes, *notes])
+
+
+def installed_version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
 
 
 def fallback_device(record: RunRecord) -> str:
@@ -88,13 +124,14 @@ def explain_out_of_memory(recipe: Recipe, device: str) -> Iterator[None]:
         ) from error
 
 
-def _uses_bf16(recipe: Recipe, device: str) -> bool:
-    """Return whether to train in bf16; a GPU of another machine is assumed to support it."""
+def _precision(recipe: Recipe, device: str) -> str:
+    """Return the precision to train in; a GPU of another machine is assumed to support bf16."""
     if recipe.precision != "auto":
-        return recipe.precision == "bf16"
+        return recipe.precision
     if device == "cpu":
-        return has_amx()
-    return not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16" if has_amx() else "fp32"
+    has_bf16 = not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if has_bf16 else "fp32"
 
 
 def has_amx() -> bool:

@@ -13,10 +13,10 @@ import pandas as pd
 from mitotype.backbones import backbones, member_files, weights
 from mitotype.backbones.predict import predict
 from mitotype.backbones.weights import PUBLISHED, PretrainedWeights
-from mitotype.core import files, records
+from mitotype.core import records, walk
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import BundleRecord, RunRecord, WeightsSource, names, read_member, read_run
+from mitotype.core.run_layout import BundleRecord, RunRecord, WeightsSource, names, read_member, read_patches, read_run
 from mitotype.core.schema import Cohort
 from mitotype.fit.members import MemberPlan
 from mitotype.fit.recipe import Recipe, read_recipe
@@ -38,7 +38,7 @@ def find_run(source: str) -> RunReference | None:
     """Return the run that `source` names: its folder, `RUN/members/NAME`, or a path below. None where it is no run."""
     if source in ("", PUBLISHED):
         return None
-    path = Path(source).expanduser().resolve()
+    path = walk.expanded(source).resolve()
     if names.is_run(path):
         return RunReference(path)
     for folder in (path, *path.parents):
@@ -81,7 +81,7 @@ def teacher_targets(recipe: Recipe, plan: MemberPlan, cohort: Cohort) -> dict[st
     """Return the mean logit of the teacher's members that left out the same fold, by patch: no label of it leaks."""
     if not recipe.teacher:
         return {}
-    run_dir = Path(recipe.teacher).expanduser()
+    run_dir = walk.expanded(recipe.teacher)
     views = tta_views(read_recipe(run_dir).tta)
     image_N3HW = pack_images(cohort).image_N3HW
     logit_MN = []
@@ -108,7 +108,7 @@ def _teacher_dirs(recipe: Recipe, plan: MemberPlan, cohort: Cohort) -> list[Path
     """Return the teacher's members that left out the same fold."""
     if not recipe.teacher:
         return []
-    run_dir = Path(recipe.teacher).expanduser()
+    run_dir = walk.expanded(recipe.teacher)
     _check_same_folds(run_dir, cohort)
     return _members_without(run_dir, plan.fold)
 
@@ -195,7 +195,7 @@ def seen_digests(recipe: Recipe) -> set[str]:
 
 def _training_patches(run_dir: Path) -> pd.DataFrame:
     """Return the training patches of a run; the table also contains the test sets that were scored, in fold 0."""
-    rows = files.read_table(run_dir / names.PATCHES, what="table of patches")
+    rows = read_patches(run_dir)
     return rows[rows["fold"] > 0]
 
 
@@ -203,7 +203,7 @@ def _bundle_digests(source: str) -> set[str]:
     """Return the shortened digests of a bundle's training images, if `source` is in a bundle."""
     if source in ("", PUBLISHED):
         return set()
-    path = Path(source).expanduser().resolve()
+    path = walk.expanded(source).resolve()
     for folder in (path, *list(path.parents)[:3]):
         if names.is_bundle(folder):
             return set(records.read(folder / names.BUNDLE, BundleRecord, what="bundle").decision.digests)

@@ -24,11 +24,14 @@ def fit_member(run_dir: Path, plan: MemberPlan, progress: LogLine, on_log: OnLog
     """Fit a member unless it is there, and append its out-of-fold rows unless they are. Doing it twice changes nothing.
 
     The cell and number of job in `progress` are added to every log line, which is appended to log.jsonl and passed to `on_log`.
+    Epochs that are trained again after a kill are the same, and are not appended again.
     """
+    logged = {(line.member, line.epoch) for line in records.read_lines(run_dir / names.LOG, LogLine, what="log")}
 
     def log(line: LogLine) -> None:
         line = msgspec.structs.replace(line, cell=progress.cell, job=progress.job, jobs=progress.jobs)
-        records.append(run_dir / names.LOG, line)
+        if (line.member, line.epoch) not in logged:
+            records.append(run_dir / names.LOG, line)
         on_log(line)
 
     run = load_run(run_dir)

@@ -35,6 +35,8 @@ class Recipe:
     init_from: str = argument("", meaning='initial weights of the trunk; "": random; "published"; a file or folder of weights; '
                               "or a run, of which each member takes the one that left out the same fold")
     adaptation: str = argument("full", meaning='what is trained: "full", "full(0.75)", "lora(8, 16)", "prompts(8)", "probe" …')
+    head_init: str = argument("small", choices=("small", "linear", "timm"), meaning="initial weights of the main head: "
+                              "small (logits near 0), those of nn.Linear, or those of timm's transformers (standard deviation 0.02)")
     head_dropout: float = argument(0.0, low=0, high=1, open_high=True, meaning="dropout of the embedding before the heads")
     # what it is trained on
     frame: str = argument("crop(64)", meaning="deterministic transforms in training and at test time")
@@ -49,6 +51,7 @@ class Recipe:
     # how long and how fast
     epochs: int = argument(30, low=1, meaning="an epoch draws as many patches as there are")
     batch: int = argument(64, low=2, unit="patches", meaning="size of a step's batch")
+    drop_last: int = argument(1, low=0, high=1, meaning="0: an epoch's last, smaller batch is trained on too")
     grad_accum_steps: int = argument(1, low=1, meaning="parts in which a batch passes through the net, to save memory")
     grad_checkpointing: int = argument(0, low=0, high=1, meaning="1: recompute activations in the backward pass, to save memory")
     compile: int = argument(0, low=0, high=1, meaning="1: compile the trunk's blocks (minutes first, then faster on a GPU)")
@@ -63,7 +66,8 @@ class Recipe:
                              "fold left out, and use the best epoch: out-of-fold metrics are then optimistic; 0: no early stopping")
     grad_clip: float = argument(0.0, low=0, meaning="largest norm of the gradient, 0: no clipping")
     ema_decay: float = argument(0.998, low=0, high=1, open_high=True, meaning="decay of the stored average of the weights (EMA); 0: off")
-    precision: str = argument("auto", choices=("auto", "fp32", "bf16"), meaning="auto: bf16 where the hardware multiplies it, else fp32")
+    precision: str = argument("auto", choices=("auto", "fp32", "bf16", "fp16"), meaning="auto: bf16 where the hardware multiplies "
+                              "it, else fp32; fp16: for a frozen trunk only")
     # the members of the run
     folds: str = argument("study", meaning='"study" (the stored ones), "domain" (leave one out), a number of folds, or "none"')
     seeds: int = argument(1, low=1, meaning="members per fold")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import msgspec
 
-from mitotype.core import files, records, run_layout
+from mitotype.core import files, outputs, records, run_layout
 from mitotype.core.errors import UserError
+from mitotype.core.folder_lock import exclusive
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import DataRecord, LogLine, OnLog, RunRecord, SplitRecord, names
 from mitotype.core.schema import Cohort
@@ -58,55 +59,68 @@ def create(
     Raises a UserError for a folder that contains a run, patches without a label, one class only, missing targets of a loss,
     unavailable weights, and everything that `validate_recipe` reports. Then nothing is written.
     """
-    if names.is_run(run_dir):
-        fix = f"mitotype resume {run_dir}, or choose another folder with --out"
-        raise UserError(f"'{run_dir}' already contains a run.", fix=fix)
-    validate_recipe(recipe)
-    recipe = resolve_recipe(recipe)
-    _check_labels(cohort)
-    targets.check_targets(cohort, Objective(recipe.objective).aux_heads())
-    pack = pack_images(cohort, min_px=required_px(recipe))
-    fold = assign_folds(recipe, cohort)
-    rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
-    if "dataset" not in rows:
-        rows = rows.assign(dataset=cohort.name)
-    plans = plan_members(recipe, sorted(set(fold)))
-    cohort = Cohort(cohort.name, rows, cohort.notes)
-    sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
-    record = RunRecord(
-        recipe=recipe.to_dict(),
-        overrides=recipe.overrides(),
-        data=DataRecord(
-            sources=list(data),
-            hold_out=list(hold_out),
-            patches=len(rows),
-            atypical=int(rows["label"].sum()),
-            cases=int(rows["case_id"].nunique()),
-            digest=files.digest_of(*sorted(pack.digests)),
-        ),
-        split=SplitRecord(recipe.folds, splits.digest(fold)),
-        base=sources["base"],
-        bases={plan.name: lineage.base_digest(recipe, plan, cohort) for plan in plans},
-        teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
-        reads_labels=lineage.uses_labels(recipe),
-        notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
-        started=run_layout.now(),
-        **vars(environment.describe(recipe, device, len(plans), local=local)),
-    )
-    table.write(run_dir, table.Scores(rows, table.empty()))
-    records.write(run_dir / names.RUN, record)
+    with outputs.claimed(run_dir, names.RUN_FILES, inputs=data):
+        validate_recipe(recipe)
+        recipe = resolve_recipe(recipe)
+        _check_labels(cohort)
+        targets.check_targets(cohort, Objective(recipe.objective).aux_heads())
+        pack = pack_images(cohort, min_px=required_px(recipe))
+        fold = assign_folds(recipe, cohort)
+        rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
+        if "dataset" not in rows:
+            rows = rows.assign(dataset=cohort.name)
+        plans = plan_members(recipe, sorted(set(fold)))
+        cohort = Cohort(cohort.name, rows, cohort.notes)
+        sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
+        record = RunRecord(
+            recipe=recipe.to_dict(),
+            overrides=recipe.overrides(),
+            data=DataRecord(
+                sources=list(data),
+                hold_out=list(hold_out),
+                patches=len(rows),
+                atypical=int(rows["label"].sum()),
+                cases=int(rows["case_id"].nunique()),
+                digest=files.digest_of(*sorted(pack.digests)),
+            ),
+            split=SplitRecord(recipe.folds, splits.digest(fold)),
+            base=sources["base"],
+            bases={plan.name: lineage.base_digest(recipe, plan, cohort) for plan in plans},
+            teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
+            reads_labels=lineage.uses_labels(recipe),
+            notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
+            started=run_layout.now(),
+            **vars(environment.describe(recipe, device, len(plans), local=local)),
+        )
+        table.write(run_dir, table.Scores(rows, table.empty()))
+        records.write(run_dir / names.RUN, record)
 
 
-def resume(run_dir: Path, *, on_log: OnLog = lambda line: None) -> Path:
-    """Complete a run from whatever it has; one that is DONE is left unchanged.
+def reopen(run_dir: Path, device: str | None = None) -> None:
+    """Write into run.json on what an incomplete run goes on: another device if that is given, other libraries."""
+    record = run_layout.read_run(run_dir)
+    here = environment.resumed(record, device)
+    if here != record:
+        records.write(run_dir / names.RUN, here)
+
+
+def resume(run_dir: Path, *, device: str | None = None, on_log: OnLog = lambda line: None) -> Path:
+    """Complete a run from whatever it has, on the device that it was begun on unless another is given.
+
+    One that is DONE is left unchanged. A run that is being trained is refused.
 
     Where several processes were launched together (`accelerate launch -m mitotype resume RUN`), they train every member
     together, and the first of them writes.
     """
     is_main = distributed.is_main_process()
-    with files.locked(run_dir / names.LOCK) if is_main else nullcontext():
+    if names.is_finished(run_dir):
+        return run_dir
+    run_layout.read_run(run_dir)
+    with exclusive(run_dir) if is_main else nullcontext():
         if names.is_finished(run_dir):
             return run_dir
+        if is_main:
+            reopen(run_dir, device)
         run = load_run(run_dir)
         plans = plan_members(run.recipe, sorted(set(run.cohort.rows["fold"])))
         tasks = [

@@ -61,8 +61,7 @@ def descriptor(cohort: Cohort, image_N3HW: np.ndarray, run_dir: Path) -> np.ndar
     with files.locked(run_dir / ".descriptors.lock"):
         if not path.is_file():
             value_NK = features.get("morphology").compute(np.asarray(image_N3HW)).value_BD
-            with files.atomic(path) as part, part.open("wb") as out:
-                np.save(out, value_NK.astype(np.float32))
+            files.write_array(path, value_NK.astype(np.float32))
     return np.load(path)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from mitotype.backbones import adapters, backbones, weights
 from mitotype.backbones.model_spec import NORMALIZATION
-from mitotype.core import arguments, spec
+from mitotype.core import arguments, spec, walk
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import PATCH_PX
 from mitotype.features import features
@@ -56,8 +55,8 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
 
 def _absolute(source: str) -> str:
     """Return an existing path as an absolute one, anything else unchanged."""
-    path = Path(source).expanduser()
-    return str(path.absolute()) if source not in ("", weights.PUBLISHED) and path.exists() else source
+    path = walk.expanded(source)
+    return str(path.absolute()) if source not in ("", weights.PUBLISHED) and walk.exists(path) else source
 
 
 def _check_backbone(recipe: Recipe) -> None:
@@ -79,6 +78,11 @@ def _check_backbone(recipe: Recipe) -> None:
         raise UserError(what, fix="set grad_checkpointing=0 and adaptation=full")
     if adapters.is_probe(recipe.adaptation) and Objective(recipe.objective).aux_heads():
         raise UserError("A probe has one head; its objective needs auxiliary heads.", allowed="objective=soft_bce")
+    if recipe.precision == "fp16" and not isinstance(adapters.parse(recipe.adaptation), adapters.Probe):
+        what = f"precision is fp16, in which the gradients of '{recipe.adaptation}' underflow."
+        raise UserError(
+            what, allowed="auto, bf16 or fp32; fp16 where the trunk is frozen (head, probe, knn, prototype)"
+        )
     if not recipe.adaptation.startswith("full") and not recipe.init_from:
         what = f"'{recipe.adaptation}' adapts pretrained weights, and init_from is empty: adapting random ones measures nothing."
         raise UserError(what, allowed="init_from=published, or a file, folder or run")

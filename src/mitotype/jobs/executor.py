@@ -8,9 +8,8 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-from mitotype.core import files
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names
+from mitotype.core.folder_lock import exclusive
 from mitotype.jobs.local import run_local
 from mitotype.jobs.on_ray import RAY, import_ray, run_on_ray
 from mitotype.jobs.task import Callbacks, GroupFinished, Task
@@ -35,7 +34,7 @@ def run(
     with ExitStack() as stack:
         locks = {group: stack.enter_context(ExitStack()) for group in n_left}
         for group, lock in locks.items():
-            lock.enter_context(files.locked(group / names.LOCK))
+            lock.enter_context(exclusive(group))
         if backend == LOCAL:  # noqa: SIM108
             outcomes = run_local(tasks, workers, callbacks)
         else:

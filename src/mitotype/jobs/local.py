@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from mitotype.core import records
+from mitotype.core import interrupts, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine, OnLog, names
 from mitotype.jobs.task import Callbacks, Task
@@ -58,7 +58,8 @@ def _in_pool(tasks: Sequence[Task], workers: int, on_log: OnLog) -> Outcomes:
                     if task.group in failed:
                         yield task, None
                     else:
-                        running[pool.submit(task.function, *task.args)] = task
+                        with interrupts.held_back():
+                            running[pool.submit(task.function, *task.args)] = task
                 ended, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                 log_follower.forward(on_log)
                 for future in ended:
@@ -102,17 +103,21 @@ class LogFollower:
     """Reads the lines that the logs of the tasks' groups gain."""
 
     def __init__(self, tasks: Sequence[Task]) -> None:
-        paths = dict.fromkeys(task.group / names.LOG for task in tasks)
-        self.offsets = {path: path.stat().st_size if path.is_file() else 0 for path in paths}
+        self.offsets = {task.group / names.LOG: 0 for task in tasks}
+        for path in self.offsets:
+            self._new_lines(path)
 
     def forward(self, on_log: OnLog) -> None:
         """Pass on the complete lines since the last call."""
-        for path, offset in self.offsets.items():
-            if not path.is_file():
-                continue
-            with path.open("rb") as file:
-                file.seek(offset)
-                raw = file.read().rpartition(b"\n")[0]
-            self.offsets[path] += len(raw) + bool(raw)
-            for line in raw.splitlines():
+        for path in self.offsets:
+            for line in self._new_lines(path):
                 on_log(records.decode(line, LogLine, f"A line of the log '{path}'"))
+
+    def _new_lines(self, path: Path) -> list[bytes]:
+        if not path.is_file():
+            return []
+        with path.open("rb") as file:
+            file.seek(self.offsets[path])
+            raw = file.read().rpartition(b"\n")[0]
+        self.offsets[path] += len(raw) + bool(raw)
+        return raw.splitlines()

@@ -35,11 +35,13 @@ class Batch:
     target_B   soft target in [0, 1]: the share of experts who voted atypical
     aux        targets `name → BK` of auxiliary heads; an unknown target is nan and adds no loss
     patch_B    index of the patch, the same for all its augmentations; None where no term needs it
+    label_B    published label, 1 where atypical; None: the majority of the votes
     """
 
     target_B: Tensor
     aux: Mapping[str, Tensor] = field(default_factory=dict)
     patch_B: Tensor | None = None
+    label_B: Tensor | None = None
 
 
 class Term:

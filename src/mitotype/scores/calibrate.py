@@ -21,7 +21,11 @@ class Calibration(run_layout.Calibration, frozen=True):
 
     def probability(self, logit: np.ndarray) -> np.ndarray:
         """Return calibrated P(atypical), same shape, float64."""
-        return sigmoid(self.slope * np.asarray(logit, float) + self.intercept)
+        return sigmoid(self.calibrated(logit))
+
+    def calibrated(self, logit: np.ndarray) -> np.ndarray:
+        """Return the logit of calibrated P(atypical)."""
+        return self.slope * np.asarray(logit, float) + self.intercept
 
 
 def _kind(name: str) -> CalibrationKind:

@@ -33,7 +33,7 @@ class Decision(DecisionRecord, frozen=True, kw_only=True):
     abstention: Abstention = Abstention()
 
     def apply(self, rows: pd.DataFrame, *, guard: bool = True) -> pd.DataFrame:
-        """Return `rows` with `probability`, `class` ("normal" or "atypical") and `decision` (the class or "uncertain").
+        """Return `rows` with `calibrated_logit`, `probability`, `class` ("normal" or "atypical") and `decision` (or "uncertain").
 
         `rows` has `logit`; with the columns `part` and `digest`, `guard` raises M004 for any row outside the out-of-fold part
         whose image the decision was fitted on. `guard=False` is for classification without evaluation.
@@ -43,7 +43,11 @@ class Decision(DecisionRecord, frozen=True, kw_only=True):
         probability = self.calibration.probability(rows["logit"].to_numpy(float))
         classes = np.array(CLASS_NAMES)[(probability >= self.threshold.value).astype(int)]
         decision = np.where(self.abstention.uncertain(probability), UNCERTAIN, classes)
-        return rows.assign(**{"probability": probability, "class": classes, "decision": decision})
+        added = {
+            "calibrated_logit": self.calibration.calibrated(rows["logit"].to_numpy(float)),
+            "probability": probability,
+        }
+        return rows.assign(**added, **{"class": classes, "decision": decision})
 
     def _check_unseen(self, rows: pd.DataFrame) -> None:
         seen = rows[has_digest(rows, self.digests)]
@@ -129,7 +133,7 @@ def _labelled(rows: pd.DataFrame, target: str) -> pd.DataFrame:
 def case_keys(rows: pd.DataFrame) -> np.ndarray:
     """Return a unique key of the case of every row; a patch without a case is a case of its own."""
     unknown = rows["case_id"].isna() | (rows["case_id"].astype(str) == "")
-    known = rows["dataset"].astype(str) + "\x1f" + rows["case_id"].astype(str)
+    known = rows["dataset"].fillna("").astype(str) + "\x1f" + rows["case_id"].astype(str)
     return known.where(~unknown, "patch\x1f" + rows["patch_id"].astype(str)).to_numpy(str)
 
 

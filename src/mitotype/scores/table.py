@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mitotype.core import files
+from mitotype.core import files, tables, walk
 from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.labels import parse_labels
+from mitotype.core.run_layout import read_patches, read_scores
 from mitotype.core.run_layout.names import PATCHES, SCORES
 from mitotype.core.schema import OUT_OF_FOLD, PATCH_COLUMNS, SCORE_COLUMNS, TEST
+from mitotype.scores.scale import SCALES, to_logit
 
 PARTS = (OUT_OF_FOLD, TEST)
 KEY = ["patch_id", "part", "member", "view"]  # one logit each
-CLIP = 1e-7  # probabilities are clipped to CLIP … 1 - CLIP: single precision rounds 1 - 6e-8 to 1
-SCALES = ("score", "logit", "probability")
+NUMBERS = ("fold", "votes_for", "votes")  # of a csv of scores, beside the score
 IDENTITY = "identity"  # the view of an image as it is
 
 
@@ -114,45 +116,54 @@ def read(
 
     For a table, `patches` has labels and cases; without it they come from the table's own columns and are empty without
     such columns. The scale of a column named `logit` or `probability` is its name; the values of one named `score` are
-    probabilities if all are in 0..1, else logits, unless `scale` is given; a note has the scale. The score is that of the
-    atypical class, whatever the decided class.
+    probabilities if all are in 0..1 and logits if some are negative, unless `scale` is given; a note has the scale. The score
+    is that of the atypical class, whatever the decided class.
     """
     path = Path(source)
-    if path.is_dir():
+    if walk.is_folder(path):
         return _read_run(path)
-    if path.suffix not in (".csv", ".parquet"):
+    if not tables.is_table(path):
         raise UserError(
             f"'{path}' is not a table of scores.", allowed="a run folder, or a .csv or .parquet with patch_id, score"
         )
-    return from_table(
-        files.read_table(path, what="table of scores"), path.stem, patches=patches, part=part, scale=scale
-    )
+    what = "table of scores"
+    rows = tables.read(path, ("patch_id",), numbers=(*SCALES, *NUMBERS), what=what)
+    return from_table(rows, path.stem, patches=patches, part=part, scale=scale, source=f"The {what} '{path}'")
 
 
 def _read_run(run_dir: Path) -> Scores:
-    if not (run_dir / SCORES).is_file():
+    if not walk.is_file(run_dir / SCORES):
         raise UserError(f"'{run_dir}' has no {SCORES}.", fix="name a run folder, or a csv with patch_id, score")
-    patches = files.read_table(run_dir / PATCHES, what="table of patches")
-    return Scores(patches, files.read_table(run_dir / SCORES, what="table of scores"))
+    scores = read_scores(run_dir)  # first: another process writes the patches of its rows before the rows
+    return Scores(read_patches(run_dir), scores)
 
 
 def from_table(
-    rows: pd.DataFrame, name: str, *, patches: pd.DataFrame | None = None, part: str = TEST, scale: str | None = None
+    rows: pd.DataFrame,
+    name: str,
+    *,
+    patches: pd.DataFrame | None = None,
+    part: str = TEST,
+    scale: str | None = None,
+    source: str = "",
 ) -> Scores:
-    """Return the scores of a table with `patch_id` and a score. `name` is the member if the table has no such column."""
-    rows = rows.rename(columns=lambda c: str(c).strip())
-    column = next((c for c in SCALES if c in rows.columns), None)
-    if column is None or "patch_id" not in rows.columns:
-        columns = ", ".join(map(str, rows.columns[:12]))
-        raise UserError(f"The scores of '{name}' have the columns {columns}.", allowed="patch_id and score")
-    rows = rows.assign(patch_id=rows["patch_id"].astype(str))
-    logit, note = _to_logit(pd.to_numeric(rows[column], errors="coerce").to_numpy(float), scale or column, name)
+    """Return the scores of a table with `patch_id` and a score. `name` is the member if the table has no such column.
+
+    The index of `rows` holds the lines of the file `source`. Raises a UserError that names the line of a missing or repeated
+    patch, score, dataset, member, part or view: no row is dropped or merged in silence.
+    """
+    source = source or f"The table of scores '{name}'"
+    column = next((column for column in SCALES if column in rows), SCALES[0])
+    tables.check_columns(rows, source, ("patch_id", column))
+    rows = _without_empty(rows.assign(patch_id=rows["patch_id"].astype(str)), column, source)
+    logit, note = to_logit(rows[column].to_numpy(float), scale or column, name)
     table = pd.DataFrame({"patch_id": rows["patch_id"], "logit": logit})
     for key, default in (("part", part), ("fold", np.nan), ("member", name), ("view", IDENTITY)):
-        table[key] = rows[key] if key in rows.columns else default
+        table[key] = rows.get(key, default)
+    _check_repeated(table, source)
     notes = [note]
     if patches is None:
-        scored = _own_patches(rows, name)
+        scored = _own_patches(rows, name, source)
     else:
         scored = patches[patches["patch_id"].isin(rows["patch_id"])].reset_index(drop=True)
         unscored = patches["dataset"].isin(scored["dataset"]).sum() - len(scored)
@@ -160,35 +171,65 @@ def from_table(
             notes.append(f"{name}: {unscored} patches of the same datasets have no score and are left out")
     if not len(scored) and len(rows):
         raise _unknown_patches(rows["patch_id"], patches["patch_id"] if patches is not None else rows["patch_id"])
-    return Scores(scored, table[list(SCORE_COLUMNS)], tuple(notes))
+    return Scores(scored, table[list(SCORE_COLUMNS)].reset_index(drop=True), tuple(notes))
 
 
-def _to_logit(value: np.ndarray, scale: str, name: str) -> tuple[np.ndarray, str]:
-    if scale == "score":
-        scale = "probability" if np.all((value >= 0) & (value <= 1) | np.isnan(value)) else "logit"
-    if scale == "logit":
-        return value, f"{name}: the scores are read as logits of the atypical class"
-    if scale != "probability":
-        raise UserError(f"No scale is called '{scale}'.", allowed="logit, probability")
-    if np.any((value < 0) | (value > 1)):
-        raise UserError(
-            f"Some probabilities of '{name}' are outside 0..1.", fix="name the column 'logit' if they are logits"
-        )
-    clipped = int(np.sum((value < CLIP) | (value > 1 - CLIP)))
-    value = np.clip(value, CLIP, 1 - CLIP)
-    note = f"; {clipped} nearer than {CLIP:g} to 0 or 1 are clipped" if clipped else ""
-    return np.log(value) - np.log1p(-value), f"{name}: the scores are read as probabilities of the atypical class{note}"
+def _without_empty(rows: pd.DataFrame, score: str, source: str) -> pd.DataFrame:
+    """Return the rows without columns that are empty throughout. Raises a UserError for the first empty cell of the others."""
+    for column in ("patch_id", score, "dataset", "member", "part", "view"):
+        if column not in rows:
+            continue
+        empty = (rows[column].isna() | (rows[column].astype(str) == "")).to_numpy()
+        if empty.all() and column not in ("patch_id", score):
+            rows = rows.drop(columns=column)
+        elif empty.any():
+            message = f"{source}, {_line(rows, empty)}: the {column} is empty ({int(empty.sum())} such cells)."
+            raise UserError(message, fix="fill the cell, or remove the row")
+    return rows
 
 
-def _own_patches(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Return the patches of a table of scores from its own columns; those that are missing are empty."""
+def _line(rows: pd.DataFrame, mask: np.ndarray) -> str:
+    """Return "line N" of the first row in `mask`."""
+    return f"{rows.index.name or 'row'} {rows.index[int(np.argmax(mask))]}"
+
+
+def _check_repeated(table: pd.DataFrame, source: str) -> None:
+    repeated = table.duplicated(KEY).to_numpy()
+    if repeated.any():
+        first = table[repeated].iloc[0]
+        message = f"{source}, {_line(table, repeated)}: a second score of patch '{first['patch_id']}'"
+        message += f", part '{first['part']}', member '{first['member']}', view '{first['view']}'"
+        message += f" ({int(repeated.sum())} such rows)."
+        raise UserError(message, fix="give every patch, part, member and view one row")
+
+
+def _own_patches(rows: pd.DataFrame, name: str, source: str) -> pd.DataFrame:
+    """Return the patches of a table of scores from its own columns; those that are missing are empty.
+
+    Raises a UserError for rows of one patch with different labels, cases or other facts.
+    """
     columns = [c for c in rows.columns if c not in (*SCALES, "part", "fold", "member", "view")]
-    patches = rows[columns].drop_duplicates("patch_id").reset_index(drop=True)
+    patches = rows[columns].copy()
+    if "label" in patches and not pd.api.types.is_numeric_dtype(patches["label"]):
+        patches["label"] = parse_labels(patches["label"], source)
+    for column in PATCH_COLUMNS[1:]:
+        if column not in patches:
+            continue
+        first = patches.groupby("patch_id", sort=False)[column].transform(lambda cells: cells.iloc[0])
+        differs = ((patches[column] != first) & ~(patches[column].isna() & first.isna())).to_numpy()
+        if differs.any():
+            patch = patches["patch_id"].iloc[int(np.argmax(differs))]
+            message = f"{source}, {_line(rows, differs)}: another {column} of patch '{patch}' than in its first row."
+            raise UserError(message, fix="give all rows of a patch the same values")
+    patches = patches.drop_duplicates("patch_id").reset_index(drop=True)
     if "dataset" not in patches.columns:
         patches["dataset"] = [p.rsplit("/", 1)[0] if "/" in p else name for p in patches["patch_id"]]
     for column in PATCH_COLUMNS:
+        is_text = column in ("case_id", "domain", "digest")
         if column not in patches.columns:
-            patches[column] = None if column in ("case_id", "domain", "digest") else np.nan
+            patches[column] = None if is_text else np.nan
+        elif is_text:
+            patches[column] = patches[column].where(patches[column] != "", None)
     return patches
 
 
@@ -252,5 +293,5 @@ def has_rows(run_dir: Path, *, member: str, part: str = OUT_OF_FOLD) -> bool:
     """Whether a run folder has rows of this member and part."""
     if not (run_dir / SCORES).is_file():
         return False
-    scores = files.read_table(run_dir / SCORES, what="table of scores")
+    scores = read_scores(run_dir)
     return bool(((scores["member"] == member) & (scores["part"] == part)).any())

@@ -9,7 +9,8 @@ from mitotype.transforms.distributions import target_index
 from mitotype.transforms.geometry import center_crop, check_size
 from mitotype.transforms.pipeline import Pipeline
 from mitotype.transforms.resampling import Buffer, as_float, resample
-from mitotype.transforms.transform import FrameOp, Params, PixelOp, WarpOp, to_device
+from mitotype.transforms.torchvision_steps import apply_torchvision, sample_seeds
+from mitotype.transforms.transform import FrameOp, Params, PixelOp, TorchvisionOp, Transform, WarpOp, to_device
 
 
 def slice_params(params: Params, rows: slice | Tensor) -> Params:
@@ -20,9 +21,9 @@ def slice_params(params: Params, rows: slice | Tensor) -> Params:
 class Augment(Pipeline):
     """Augments batches by a spec such as "affine(shift=3) | elastic(3, 12) | d4 | stain(0.1) | blur(1, p=0.5) | crop(64)".
 
-    Order: stain normalisation of the whole image, warps (all of them one resampling straight onto the crop), pixel steps
-    on the crop, crop. Without a crop the largest centred square is taken. `p` is the probability with which a step is
-    applied to a patch; a pixel step does not touch the other patches.
+    Order: torchvision's transforms one after another, stain normalisation of the whole image, warps (all of them one resampling
+    straight onto the crop), pixel steps on the crop, crop. Without a crop the largest centred square is taken. `p` is the
+    probability with which a warp or pixel step is applied to a patch; a pixel step does not touch the other patches.
 
     `bank_K3HW` contains the targets of `fourier`, uint8 or float. Without it the targets are other patches of the images
     that are given to `apply`: the one case in which a part of a batch differs from the whole.
@@ -42,9 +43,12 @@ class Augment(Pipeline):
         crop_px = self.output_px(input_px)
         params: Params = {}
         for i, step in enumerate(self.steps):
-            if not isinstance(step.op, WarpOp | PixelOp):
+            if not _is_random(step.op):
                 continue
-            step_params = step.op.sample_params(batch_size, generator, crop_px)
+            if isinstance(step.op, WarpOp | PixelOp):
+                step_params = step.op.sample_params(batch_size, generator, crop_px)
+            else:
+                step_params = sample_seeds(batch_size, generator)
             if step.p < 1:
                 applied_B = torch.rand(batch_size, generator=generator) < step.p
                 if isinstance(step.op, WarpOp):  # neutral at 0
@@ -59,7 +63,7 @@ class Augment(Pipeline):
 
         None where they are not finitely many.
         """
-        random = [(i, step) for i, step in enumerate(self.steps) if isinstance(step.op, WarpOp | PixelOp)]
+        random = [(i, step) for i, step in enumerate(self.steps) if _is_random(step.op)]
         if not random:
             return "", 1
         i, step = random[0]
@@ -79,13 +83,16 @@ class Augment(Pipeline):
 
         Raises a UserError where the images are smaller than the crop.
         """
-        check_size(image_B3HW, self.needs_px)
+        if self.has_torchvision:
+            ops = [(i, step.op) for i, step in enumerate(self.steps) if isinstance(step.op, TorchvisionOp)]
+            image_B3HW = apply_torchvision([(op, self._params_of(i, params)) for i, op in ops], image_B3HW)
+        else:
+            check_size(image_B3HW, self.needs_px)
         crop_px = self.output_px(min(image_B3HW.shape[2:]))
         warps: list[tuple[WarpOp, Params]] = []
         pixel_ops: list[tuple[PixelOp, Params]] = []
         for i, step in enumerate(self.steps):
-            prefix = f"{i}.{step.name}."
-            step_params = {key.removeprefix(prefix): v for key, v in params.items() if key.startswith(prefix)}
+            step_params = self._params_of(i, params)
             if isinstance(step.op, FrameOp):
                 image_B3HW = step.op.apply(as_float(image_B3HW))
             elif isinstance(step.op, WarpOp):
@@ -96,6 +103,11 @@ class Augment(Pipeline):
         for op, step_params in pixel_ops:
             image_B3CC = self._apply_pixel_op(op, image_B3CC, step_params)
         return image_B3CC.contiguous(memory_format=torch.channels_last)
+
+    def _params_of(self, i: int, params: Params) -> Params:
+        """Return the parameters of step number `i`."""
+        prefix = f"{i}.{self.steps[i].name}."
+        return {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}
 
     def _apply_pixel_op(self, op: PixelOp, image_B3CC: Tensor, params: Params) -> Tensor:
         device = image_B3CC.device
@@ -115,3 +127,7 @@ class Augment(Pipeline):
             return image_B3CC[target_index(target_B, len(image_B3CC), exclude_self=True).to(image_B3CC.device)]
         rows = target_index(target_B, len(self._bank_K3HW), exclude_self=False).to(self._bank_K3HW.device)
         return as_float(center_crop(self._bank_K3HW[rows], image_B3CC.shape[-1])).to(image_B3CC.device)
+
+
+def _is_random(op: Transform) -> bool:
+    return isinstance(op, WarpOp | PixelOp) or (isinstance(op, TorchvisionOp) and op.random)

@@ -8,18 +8,21 @@ from torch import Tensor
 from mitotype.transforms.geometry import center_crop, check_size
 from mitotype.transforms.pipeline import Pipeline
 from mitotype.transforms.resampling import as_float, resample
-from mitotype.transforms.transform import FrameOp, WarpOp, to_device
+from mitotype.transforms.torchvision_steps import apply_torchvision
+from mitotype.transforms.transform import FrameOp, Params, TorchvisionOp, WarpOp, to_device
 
 
 class Frame(Pipeline):
     """Frames batches by a spec such as "crop(64)" or "macenko | fisheye(0.3) | crop(64)".
 
-    Order: stain normalisation (on the whole image), fisheye at its full strength, crop. Without a crop the largest
-    centred square is taken. Raises a UserError for an invalid spec.
+    Order: torchvision's resize and stain normalisation (on the whole image), fisheye at its full strength, crop. Without a
+    crop the largest centred square is taken. Raises a UserError for an invalid spec.
     """
 
     def __init__(self, spec: str = "crop(64)") -> None:
         super().__init__(spec, random=False)
+        no_params: Params = {}
+        self._torchvision = [(step.op, no_params) for step in self.steps if isinstance(step.op, TorchvisionOp)]
         self._frame_ops = [step.op for step in self.steps if isinstance(step.op, FrameOp)]
         self._warps = [step.op for step in self.steps if isinstance(step.op, WarpOp)]
 
@@ -29,7 +32,10 @@ class Frame(Pipeline):
 
         Raises a UserError where the images are smaller than the crop.
         """
-        check_size(image_B3HW, self.needs_px)
+        if self._torchvision:
+            image_B3HW = apply_torchvision(self._torchvision, image_B3HW)
+        else:
+            check_size(image_B3HW, self.needs_px)
         crop_px = self.output_px(min(image_B3HW.shape[2:]))
         for op in self._frame_ops:
             image_B3HW = op.apply(as_float(image_B3HW))

@@ -23,17 +23,17 @@ def center_crop(image_B3HW: Tensor, crop_px: int) -> Tensor:
     return image_B3HW[:, :, top : top + crop_px, left : left + crop_px]
 
 
-def check_size(image_B3HW: Tensor, crop_px: int) -> None:
-    """Raise a UserError for images that are smaller than the crop, a ValueError for another shape or dtype."""
+def check_size(image_B3HW: Tensor, needs_px: int, step: str = "") -> None:
+    """Raise a UserError for images that are smaller than a step needs ("": the crop), a ValueError for another shape or dtype."""
     if image_B3HW.ndim != 4 or image_B3HW.shape[1] != 3:
         raise ValueError(f"images have the shape B, 3, H, W; got {tuple(image_B3HW.shape)}")
     if image_B3HW.dtype != torch.uint8 and not image_B3HW.is_floating_point():
         raise ValueError(f"images are uint8, or float in [0, 1]; got {image_B3HW.dtype}")
     height, width = image_B3HW.shape[2:]
-    if min(height, width) < crop_px:
+    if min(height, width) < needs_px:
         raise UserError(
-            f"The images are {width} × {height} px; crop({crop_px}) needs {crop_px} px ({crop_px * MPP_UM:g} µm).",
-            fix=f"cut larger images, or write crop({min(height, width)})",
+            f"The images are {width} × {height} px; {step or f'crop({needs_px})'} needs {needs_px} px ({needs_px * MPP_UM:g} µm).",
+            fix="cut larger images" if step else f"cut larger images, or write crop({min(height, width)})",
         )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mitotype.core import spec
 from mitotype.core.arguments import Argument, arguments_of, spec_of, values
 from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.schema import PATCH_PX
 from mitotype.core.spec import Step
-from mitotype.transforms.transform import CropOp, Transform, WarpOp, transforms
+from mitotype.transforms.transform import CropOp, TorchvisionOp, Transform, WarpOp, transforms
 
-ORDER = ("frame", "warp", "pixel", "crop")
-ORDER_TEXT = "frame steps (macenko, reinhard) | warps | pixel steps | crop"
+ORDER = ("torchvision", "frame", "warp", "pixel", "crop")
+ORDER_TEXT = "torchvision's steps (tv_resize …) | frame steps (macenko, reinhard) | warps | pixel steps | crop"
 PROBABILITY = Argument("p", 1.0, low=0.0, high=1.0, meaning="probability with which the step is applied to a patch")
 
 
@@ -33,19 +35,30 @@ class Pipeline:
     def __init__(self, text: str, *, random: bool) -> None:
         self.steps = parse(text, random=random)
         self.spec = spec.canonical(self.steps)
+        self.has_torchvision = any(isinstance(step.op, TorchvisionOp) for step in self.steps)
         self._crop_px = next((step.op.px for step in self.steps if isinstance(step.op, CropOp)), None)
+        self._resized_px = _resized_px(self.steps)
 
     @property
     def needs_px(self) -> int:
-        """Smallest allowed side of an input image. What a warp reads past the edge is the image's reflection."""
-        return self._crop_px or 1
+        """Smallest allowed side of an input image: torchvision's steps take the published patch.
+
+        What a warp reads past the edge is the image's reflection.
+        """
+        return PATCH_PX if self.has_torchvision else self._crop_px or 1
 
     def output_px(self, input_px: int) -> int:
         """Return the side of the output for images whose shorter side is `input_px`."""
-        return self._crop_px or input_px
+        return self._crop_px or self._resized_px or input_px
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.spec!r})"
+
+
+def _resized_px(steps: Sequence[PipelineStep]) -> int | None:
+    """Return the side of the image after torchvision's steps, None without any."""
+    ops = [step.op for step in steps if isinstance(step.op, TorchvisionOp)]
+    return next((op.resized_px for op in reversed(ops) if op.resized_px), PATCH_PX) if ops else None
 
 
 def parse(text: str, *, random: bool) -> tuple[PipelineStep, ...]:
@@ -87,6 +100,8 @@ def _build(step: Step, random: bool) -> PipelineStep:
 
 def _allowed_in_frame(op: type[Transform]) -> bool:
     """Return whether a transform is deterministic, or a warp with fixed parameters."""
+    if issubclass(op, TorchvisionOp):
+        return not op.random
     has_fixed_params = issubclass(op, WarpOp) and op.fixed_params is not WarpOp.fixed_params
     return op.kind in ("frame", "crop") or has_fixed_params
 
@@ -106,3 +121,6 @@ def _check_order(steps: list[PipelineStep], errors: ErrorCollector) -> None:
                 fix=f"put them in this order: {ordered}",
             )
         )
+    resized_px, crop = _resized_px(steps), steps[-1] if steps else None
+    if resized_px and crop and isinstance(crop.op, CropOp) and crop.op.px > resized_px:
+        errors.add(UserError(f"'{crop}' is larger than the {resized_px} px of torchvision's steps."))

@@ -1,16 +1,18 @@
-"""Base classes of the transforms: steps of a frame, warps, pixel steps and the crop, and their registry.
+"""Base classes of the transforms: torchvision's, steps of a frame, warps, pixel steps and the crop, and their registry.
 
 Shapes: B patches; H, W height and width of the input image, px; C side of the crop, px; 3 red, green, blue.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
     from torch import Tensor
 
 Params: TypeAlias = "dict[str, Tensor]"  # random parameters of one step or of a whole spec; dimension 0 is the patch
@@ -24,6 +26,22 @@ class Transform:
 
     kind: ClassVar[str]
     source: ClassVar[str] = ""
+
+
+class TorchvisionOp(Transform):
+    """One of torchvision's transforms of a PIL image, on the whole patch and before every other step; see `torchvision_steps`."""
+
+    kind = "torchvision"
+    random: ClassVar[bool] = True
+
+    @property
+    def resized_px(self) -> int | None:
+        """The shorter side of the result; None where the size stays."""
+        return None
+
+    def build(self) -> Callable[[Image], Image]:
+        """Return torchvision's transform."""
+        raise NotImplementedError
 
 
 class FrameOp(Transform):

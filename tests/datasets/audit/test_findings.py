@@ -87,7 +87,7 @@ def test_findings_of_a_users_cohorts(tmp_path: Path) -> None:
     (tmp_path / "test" / "list.csv").write_text("path,label,case_id\nshifted.png,0,t1\nown.png,1,c5\n")
     cohorts = [datasets.read(str(tmp_path / name), part="all")[0] for name in ("train", "test")]
     steps: list[str] = []
-    result = findings.audit(cohorts, cache=tmp_path / "cache", on_progress=steps.append)
+    result = findings.audit(cohorts, on_progress=steps.append)
     by_code = {finding.code: finding for finding in result if finding.code not in ("counts", "reader", "M003")}
     assert by_code["duplicate"].patches == ("train/0", "train/twin")
     assert by_code["M005"].patches == ("train/1", "train/contrary") and "two labels" in by_code["M005"].text
@@ -117,7 +117,7 @@ def test_an_image_across_a_published_split_is_an_error(tmp_path: Path) -> None:
 def test_the_copies_in_atnorm_br_are_reported(shared_data: Path, tmp_path: Path) -> None:
     """27 groups of copies, two of them contradicting; 501 N and 504 A are one figure, 697 and 700 another; no more."""
     cohorts = datasets.read(str(shared_data / "AMi-Br_Benchmark" / "AtNorM-Br"), part="all")
-    result = findings.audit(cohorts, cache=tmp_path)
+    result = findings.audit(cohorts)
     contradicting = {tuple(f.patches) for f in result if f.code == "M005"}
     assert contradicting == {
         ("atnorm-br/425", "atnorm-br/428"),
@@ -143,7 +143,7 @@ def test_leaks_of_midog25_are_reported_from_its_table(shared_data: Path) -> None
 @pytest.mark.real
 @pytest.mark.long
 def test_nothing_is_shared_across_amibrs_split_or_with_atnorm_br(shared_data: Path, tmp_path: Path) -> None:
-    result = findings.audit(datasets.read(str(shared_data / "AMi-Br_Benchmark"), part="all"), cache=tmp_path)
+    result = findings.audit(datasets.read(str(shared_data / "AMi-Br_Benchmark"), part="all"))
     assert not [f for f in result if f.code in ("M001", "M004", "M006")]
     assert len([f for f in result if f.code in ("duplicate", "near duplicate", "M005")]) == 29
     (close,) = [f for f in result if f.code == "close figures"]

@@ -109,6 +109,37 @@ def test_limits_on_files_and_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         archives.unpack(archive, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"x" * 300: b"1"}, "longer than a file system takes"),
+        ({"é" * 150: b"1"}, "longer than a file system takes"),
+        ({"x/" * 3000 + "y": b"1"}, "longer than a file system takes"),
+        ({"x/" * 16 + "y": b"1"}, "lies in 16 folders"),
+        ({"a": b"1", "a/b": b"1"}, "in a folder that is a file"),
+        ({"a/b/c": b"1", "A": b"1"}, "in a folder that is a file"),
+    ],
+)
+def test_names_that_no_folder_can_hold_are_rejected(members: dict[str, bytes], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        archives.unpack(write_zip(tmp_path / "a.zip", members), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_in_any_compression_is_an_error(method: int, tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.txt": bytes(range(256)) * 40}, method=method)
+    intact = path.read_bytes()
+    for at in range(40, 80):
+        path.write_bytes(intact[:at] + bytes([intact[at] ^ 0xFF]) + intact[at + 1 :])
+        try:
+            archives.unpack(path, tmp_path / f"out{at}")
+        except UserError:
+            assert not (tmp_path / f"out{at}").exists()
+        else:
+            assert (tmp_path / f"out{at}" / "a.txt").read_bytes() == bytes(range(256)) * 40
+
+
 def test_a_member_outside_the_top_folder_is_rejected(tmp_path: Path) -> None:
     archive = write_zip(tmp_path / "a.zip", {"top/a": b"x", "loose": b"y"})
     with pytest.raises(UserError, match="one folder around all files"):

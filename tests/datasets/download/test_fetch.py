@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
 import json
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from mitotype import datasets
+from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.datasets import Source
 from mitotype.datasets.download import fetch as fetching
@@ -155,6 +157,62 @@ def test_a_kill_after_the_last_byte_requests_nothing(server: Server, tmp_path: P
     part.with_name("data.bin.part.json").write_text(json.dumps(state))
     (path,) = fetch("amibr", tmp_path, sources=source_of(server, sha256=sha(CONTENT)))
     assert path.read_bytes() == CONTENT and server.requests == []
+
+
+@pytest.mark.parametrize("unpack", [False, True])
+def test_a_kill_at_any_step_of_the_end_is_repeated(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpack: bool
+) -> None:
+    """The steps are the calls that write, rename and remove."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a", b"x")
+    server.files["/data.bin"] = content.getvalue()
+    sources = [Source(urls=(f"{server.url}/data.bin",), save_as="sub/data", unpack=unpack)]
+    for step in range(30):
+        folder, calls = tmp_path / str(step), [0]
+
+        def killed(
+            function: Callable[..., object], calls: list[int] = calls, step: int = step
+        ) -> Callable[..., object]:
+            def call(*args: object, **kwargs: object) -> object:
+                calls[0] += 1
+                if calls[0] > step:  # also what cleans up is not done
+                    raise KeyboardInterrupt
+                return function(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            for name in ("replace", "unlink", "chmod"):
+                patch.setattr(Path, name, killed(getattr(Path, name)))
+            fetch("amibr", folder, sources=sources)
+        files._swept.clear()
+        (target,) = fetch("amibr", folder, sources=sources)
+        assert (target / "a" if unpack else target).read_bytes() == (b"x" if unpack else content.getvalue())
+        assert files_in(folder) == {"sub/data/a" if unpack else "sub/data", "fetched.json"}
+        if calls[0] <= step:
+            return
+    pytest.fail("there are more steps")
+
+
+def test_a_part_of_another_address_is_not_continued(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a kill when the state of the new transfer was written and nothing of it was received."""
+    part = tmp_path / "sub" / "data.bin.part"
+    part.parent.mkdir()
+    part.write_bytes(b"other")
+    write = records.write
+
+    def killed(path: Path, record: object) -> None:
+        write(path, record)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(records, "write", killed)
+        fetch("amibr", tmp_path, sources=source_of(server))
+    assert fetch("amibr", tmp_path, sources=source_of(server))[0].read_bytes() == CONTENT
 
 
 def test_a_part_longer_than_the_file_restarts(server: Server, tmp_path: Path) -> None:
@@ -308,3 +366,34 @@ def test_a_full_disk_is_an_error(server: Server, tmp_path: Path, monkeypatch: py
 def test_published_addresses_are_secure() -> None:
     sources = [source for name in datasets.datasets.names() for source in datasets.datasets.get(name).sources]
     assert sources and all(url.startswith("https://") for source in sources for url in source.urls)
+
+
+ODD_RESPONSES = {
+    "a redirect without an address": b"HTTP/1.1 302 Found\r\nLocation: http://[\r\n\r\n",
+    "a redirect to a file": b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\n\r\n",
+    "a redirect to port 99999999": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:99999999/\r\n\r\n",
+    "a chunk of length zz": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
+    "a chunk of length -5": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nabc\r\n0\r\n\r\n",
+    "a huge chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc",
+    "a huge range": b"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-1/" + b"9" * 5000 + b"\r\n\r\nabc",
+    "no status": b"garbage\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("response", ODD_RESPONSES.values(), ids=ODD_RESPONSES)
+@pytest.mark.parametrize("listing", [False, True])
+def test_odd_responses_are_user_errors(response: bytes, listing: bool, tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(response)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
+        address = f"http://127.0.0.1:{running.server_address[1]}/x"
+        with pytest.raises(UserError, match=r"not downloaded completely|is unavailable|no list of files"):
+            fetch("amibr", tmp_path / "out", sources=[Source(urls=(address,), save_as="x", listing=listing)])
+        running.shutdown()
+    assert not (tmp_path / "out" / "x").exists()

@@ -202,6 +202,15 @@ def test_midog25_notes_spellings_and_contradictions(tmp_path: Path) -> None:
     assert "1 rows have a majority against their votes (1 AAN → N)" in notes and "'Hamammatsu XR' (1 rows)" in notes
 
 
+def test_a_tumour_of_two_laboratories_is_two_domains(tmp_path: Path) -> None:
+    line = "{}.png,{}.tiff,1,2,canine soft tissue sarcoma,3D Histech,{},Canine,NMF,NMF,,NMF"
+    lines = [line.format(1, 1, "AMC New York"), line.format(2, 2, "VMU Vienna"), MIDOG_LINES[2]]
+    (cohort,) = datasets.read(str(write_midog(tmp_path / "MIDOG25", *lines)), part="train")
+    assert cohort.rows["domain"].tolist() == [
+        "canine soft tissue sarcoma, AMC New York", "canine soft tissue sarcoma, VMU Vienna", "human melanoma",
+    ]  # fmt: skip
+
+
 def test_midog25_reads_a_zip_and_a_folder_beside_its_csv(tmp_path: Path) -> None:
     folder = write_midog(tmp_path / "MIDOG25")
     expected = datasets.read(str(folder), part="train")[0].rows.drop(columns="path")
@@ -265,7 +274,7 @@ def test_a_stated_resolution_is_used_and_noted(benchmark_root: Path) -> None:
 
 def test_a_damaged_csv_is_an_error(root: Path) -> None:
     (root / "amibr_train_split.csv").write_bytes(b"\xff\xfe\x00dataset_uid\n\x93")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="lacks the column dataset_uid"):
         datasets.read(str(root), part="train")
 
 
@@ -322,6 +331,8 @@ def test_the_real_label_tables(shared_data: Path) -> None:
     assert (len(midog_all), midog_all.rows["case_id"].nunique()) == (11937, 475)
     assert any("49 rows" in note and "25 AAN → N" in note for note in midog_all.notes)
     assert midog_all.rows["scanner"].nunique() == 4 and len(midog_all.notes) == 2
+    domains = midog_all.rows["domain"].value_counts()
+    assert len(domains) == 10 and domains["canine soft tissue sarcoma, VMU Vienna"] == 189
     octo = examples.table_cohort("omg-octo", shared_data / "OMG-Octo" / "labels.csv")
     assert (len(octo), int(octo.rows["label"].sum()), octo.rows["case_id"].nunique()) == (1753, 1375, 125)
     md = examples.table_cohort("atnorm-md", shared_data / "AMi-Br_Benchmark" / atnorm_md.VOTES_CSV)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from mitotype.core.errors import UserError
+from mitotype.core.folder_lock import LOCK
 from mitotype.core.packing import pack_images
 from mitotype.core.schema import COHORT_COLUMNS, Cohort
 from mitotype.datasets import datasets, read
@@ -28,7 +29,7 @@ def digests(directory: Path) -> dict[str, str]:
     return {
         str(file.relative_to(directory)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(directory.rglob("*"))
-        if file.is_file()
+        if file.is_file() and file.name != LOCK
     }
 
 

@@ -119,6 +119,16 @@ def test_what_several_ranks_train_differently_is_an_error(
         distributed.check_divisible(net, terms, batch, grad_accum_steps)
 
 
+def test_the_last_batch_of_an_epoch_is_divisible_too() -> None:
+    terms = Objective("soft_bce")
+    net = build(architecture(plain(), terms), seed=0)
+    with (
+        pytest.raises(UserError, match=r"batch=5 is not divisible by 2(.|\n)*drop_last=1"),
+        distributed.wrap(net, terms, (8, 5), 2),
+    ):
+        pass
+
+
 def test_every_rank_has_its_own_gpu_and_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
     devices: list[int] = []
     monkeypatch.setattr(torch.cuda, "set_device", devices.append)

@@ -37,7 +37,7 @@ class BundleRecord(Record, frozen=True, kw_only=True):
 
     format: Literal[1, 2] = 2
     name: Name
-    members: list[names.MemberName]
+    members: Annotated[list[names.MemberName], Meta(min_length=1)]
     combiner: CombinerRecord
     tta: Text
     decision: DecisionRecord

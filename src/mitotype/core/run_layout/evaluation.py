@@ -14,7 +14,7 @@ Severity = Literal["leak", "warning"]
 
 
 class Interval(Record, frozen=True):
-    """`value` with the percentile bootstrap's `low` and `high` at `level`, resampling `groups` cases (`by`).
+    """`value` with the bounds `low` and `high` of a t interval at `level` over `groups` cases (`by`).
 
     `n_boot` replicates were defined; `n_undefined` more had one class only and are left out, so that the bounds are
     conditional on both classes. Bounds that are None have a `reason`, as has a value that is None. `member_sd` is the SD

@@ -6,7 +6,9 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from mitotype.core import files, records
+import msgspec
+
+from mitotype.core import records
 from mitotype.core.records import Count, Digest, Name, Record, Text
 from mitotype.core.run_layout import names
 
@@ -28,22 +30,21 @@ class Opening(Record, frozen=True, kw_only=True):
         return f"{self.date}: {self.dataset}, {self.patches} patches, digest {self.digest}"
 
 
-def append_opening(folder: Path, opening: Opening) -> None:
-    """Add a line to the ledger of `folder`."""
+def append_opening(folder: Path, opening: Opening, *, model_finished: str = "") -> None:
+    """Add a line to the ledger of `folder`, unless it has one of the same model, which was `model_finished` before, and images.
+
+    So a command that is repeated after a kill opens nothing twice, and a model that was trained again does.
+    """
+    undated = msgspec.structs.replace(opening, date="-")
+    for stored in read_ledger(folder):
+        if stored.date >= model_finished and msgspec.structs.replace(stored, date="-") == undated:
+            return
     records.append(folder / names.LEDGER, opening)
 
 
 def read_ledger(folder: Path) -> list[Opening]:
     """Return the openings of a folder, oldest first; none where there is no ledger."""
-    path = folder / names.LEDGER
-    if not path.is_file():
-        return []
-    lines = files.read_bytes(path, what="ledger", max_bytes=records.MAX_BYTES).splitlines()
-    return [
-        records.decode(line, Opening, f"Line {n} of the ledger '{path}'")
-        for n, line in enumerate(lines, 1)
-        if line.strip()
-    ]
+    return records.read_lines(folder / names.LEDGER, Opening, what="ledger")
 
 
 def now() -> str:

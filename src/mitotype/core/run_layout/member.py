@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from mitotype.core import records
+from mitotype.core import files, records
+from mitotype.core.errors import UserError
 from mitotype.core.records import Count, Digest, Format2, Name, Record, Scalar, Text
 from mitotype.core.run_layout import names
 
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
 Row = list[float]
+MAX_WEIGHTS_BYTES = 64 * 2**30
 
 
 class WeightsSource(Record, frozen=True):
@@ -99,6 +101,16 @@ class HeadRecord(Format2, frozen=True, kw_only=True):
 
 def read_member(member_dir: Path) -> MemberRecord:
     return records.read(member_dir / names.MEMBER, MemberRecord, what="member")
+
+
+def read_weights(member_dir: Path) -> tuple[MemberRecord, bytes]:
+    """Return the record of a member and its weights as bytes, whose digest was checked."""
+    record, path = read_member(member_dir), member_dir / names.WEIGHTS
+    raw = files.read_bytes(path, what="weights", max_bytes=MAX_WEIGHTS_BYTES)
+    if files.digest_of(raw) != record.digest:
+        what = f"The weights '{path}' are not those that were written: their digest differs."
+        raise UserError(what, fix="restore the file from a copy, or train again")
+    return record, raw
 
 
 def read_head(member_dir: Path) -> HeadRecord:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mitotype.core import walk
+from mitotype.core.folder_lock import LOCK as LOCK
 from mitotype.core.records import FileName
 
 MemberName = FileName  # a folder below members/
@@ -18,10 +20,10 @@ DECISION = "decision.json"
 OOD = "ood.json"
 OOD_1 = "unlike.json"  # its name in format 1
 LEDGER = "openings.jsonl"
+UNFINISHED = ".unfinished"  # while test sets are scored: the command that does it
 REPORT, REPORT_OUT_OF_FOLD = "report.html", "report-out-of-fold.html"
 EVALUATION, EVALUATION_OUT_OF_FOLD = "evaluation.json", "evaluation-out-of-fold.json"
 DONE = "DONE"
-LOCK = ".lock"
 
 # a member, in a run and in a bundle
 MEMBER = "member.json"
@@ -33,17 +35,32 @@ BUNDLE = "bundle.json"
 CARD = "card.md"
 BASES = "bases"  # weights under adapters, each as DIGEST.safetensors
 
+RUN_FILES = (
+    RUN,
+    PATCHES,
+    SCORES,
+    MEMBERS,
+    LOG,
+    DECISION,
+    OOD,
+    LEDGER,
+    DONE,
+)  # what training and scoring write into a run
+SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
+BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
+OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD))  # no name of an output
+
 
 def is_run(folder: Path) -> bool:
-    return (folder / RUN).is_file()
+    return walk.is_file(folder / RUN)
 
 
 def is_bundle(folder: Path) -> bool:
-    return (folder / BUNDLE).is_file()
+    return walk.is_file(folder / BUNDLE)
 
 
 def is_finished(run_dir: Path) -> bool:
-    return (run_dir / DONE).is_file()
+    return walk.is_file(run_dir / DONE)
 
 
 def member_dir(folder: Path, member: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,9 +35,7 @@ class Finding:
         return f"{self.severity}: {self.code}: {self.text}"
 
 
-def audit(
-    cohorts: Sequence[Cohort], *, cache: Path | None = None, on_progress: Callable[[str], None] | None = None
-) -> list[Finding]:
+def audit(cohorts: Sequence[Cohort], *, on_progress: Callable[[str], None] | None = None) -> list[Finding]:
     """Return the findings of all checks on the cohorts, errors first; `on_progress` is called with the name of each step.
 
     Checks: exact and near duplicates (M004 across training and test, M005 with two labels), cases in several parts (M001),
@@ -48,7 +45,7 @@ def audit(
     """
     on_progress = on_progress or (lambda step: None)
     on_progress("images")
-    rows, gray_NSS, factor = _with_digests(_rows(cohorts), cohorts, cache)
+    rows, gray_NSS, factor = _with_digests(_rows(cohorts), cohorts)
     findings = [*_shared_cases(rows), *_published(rows), *_close(rows)]
     with_image = rows[rows["digest"] != ""].reset_index(drop=True)
     findings += _exact(with_image)
@@ -74,15 +71,13 @@ def _rows(cohorts: Sequence[Cohort]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _with_digests(
-    rows: pd.DataFrame, cohorts: Sequence[Cohort], cache: Path | None
-) -> tuple[pd.DataFrame, np.ndarray, int]:
+def _with_digests(rows: pd.DataFrame, cohorts: Sequence[Cohort]) -> tuple[pd.DataFrame, np.ndarray, int]:
     """Return `rows` with the pixel digest of each image ("" without one), the images as `gray_NSS`, and px per grey value."""
     packs = []
     for cohort in cohorts:
         present = cohort.rows["path"] != ""
         if present.any():
-            packs.append(pack_images(cohort.take(present), min_px=SIDE, cache=cache))
+            packs.append(pack_images(cohort.take(present), min_px=SIDE))
     digest = rows["path"].astype(str).to_numpy(dtype=object)
     digest[digest != ""] = [d for pack in packs for d in pack.digests]
     factor = min((pack.px for pack in packs), default=SIDE) // SIDE

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from mitotype.core import files
-from mitotype.core.cache import cache_dir
+from mitotype.core.cache import held
 from mitotype.core.errors import UserError
 
 MAX_FILES = 200_000
 MAX_BYTES = 16 * 2**30  # of all files together, unpacked
 MAX_RATIO = 200  # unpacked to packed, of a member over 1 MiB: images are near 1
 CHUNK = 1 << 20
+MAX_NAME, MAX_PATH = 255, 2048  # bytes of a name and of a path inside the folder
+MAX_DEPTH = 16  # parts of a path: many files in deep folders of their own are a bomb of folders
 
 
-def unpack(archive: Path, folder: Path, *, strip: int = 0) -> Path:
+def unpack(
+    archive: Path, folder: Path, *, strip: int = 0, on_unpacked: Callable[[Path], None] = lambda part: None
+) -> Path:
     """Unpack `archive` into the new folder `folder`, which is complete or absent.
 
-    Every name is checked before a byte is written; `strip` leading folders are dropped. Hidden members (.DS_Store,
+    Every name is checked before a byte is written; `strip` leading folders are dropped. `on_unpacked` receives the complete
+    temporary folder before that is renamed; if it raises, nothing remains. Hidden members (.DS_Store,
     __MACOSX) are unpacked too; readers ignore them.
 
     Raises a UserError for a file that is not a zip, is damaged, encrypted or over the limits; for a name that leaves the
@@ -30,29 +36,36 @@ def unpack(archive: Path, folder: Path, *, strip: int = 0) -> Path:
     """
     if folder.exists():
         raise UserError(f"'{folder}' is already there.", fix="move it away, or choose another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with files.translate_os_errors(folder):
-        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        files.remove_leftovers(folder.parent)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=files.part_prefix(folder), suffix=files.PART))
+        handle = os.open(part, os.O_RDONLY)
     try:
+        files.try_lock(handle)
         with files.translate_os_errors(folder), zipfile.ZipFile(archive) as opened:
             for member, path in _checked_members(opened, archive, strip):
                 _write(opened, member, part / path, archive)
-        part.chmod(0o755)
-        part.replace(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        on_unpacked(part)
+        with files.translate_os_errors(folder):
+            part.chmod(0o755)
+            part.replace(folder)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the decoder of a method of compression raises, the archive is damaged
+        reason = str(error) or type(error).__name__
         fix = "fetch it again from its source"
-        raise UserError(f"The archive '{archive}' cannot be unpacked: {error}.", fix=fix) from error
+        raise UserError(f"The archive '{archive}' cannot be unpacked: {reason}.", fix=fix) from error
     finally:
+        os.close(handle)
         shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
 def unpack_cached(archive: Path) -> Path:
     """Return the folder of the archive's content in the cache; it is unpacked once and reused while the file is unchanged."""
-    state = archive.stat()
-    key = files.digest_of(str(archive.resolve()), str(state.st_size), str(state.st_mtime_ns))[:32]
-    folder = cache_dir() / "unpacked" / key
-    with files.locked(folder.parent / f".{key}.lock"):
+    key = files.digest_of(str(archive.resolve()), files.state_of(archive))[:32]
+    with held("unpacked", key) as folder:
         return folder if folder.is_dir() else unpack(archive, folder)
 
 
@@ -80,11 +93,20 @@ def _checked_members(opened: zipfile.ZipFile, archive: Path, strip: int) -> list
         if member.file_size > max(CHUNK, MAX_RATIO * member.compress_size):
             raise _rejected(archive, f"'{shown}' expands to {member.file_size} bytes", f"{MAX_RATIO} times its size")
         inner = PurePosixPath(*path.parts[strip:])
+        if len(os.fsencode(str(inner))) > MAX_PATH or any(len(os.fsencode(part)) > MAX_NAME for part in inner.parts):
+            raise _rejected(
+                archive, f"'{shown}' is longer than a file system takes", f"names of up to {MAX_NAME} bytes"
+            )
+        if len(inner.parts) > MAX_DEPTH:
+            raise _rejected(archive, f"'{shown}' lies in {len(inner.parts) - 1} folders", f"at most {MAX_DEPTH - 1}")
         if not inner.parts:
             raise _rejected(archive, f"'{shown}' is outside the top folder", "one folder around all files")
         if str(inner).casefold() in paths:
             raise _rejected(archive, f"'{shown}' occurs twice", "each name once")
         paths[str(inner).casefold()] = member, inner
+    for _, inner in paths.values():
+        if any(str(parent).casefold() in paths for parent in inner.parents):
+            raise _rejected(archive, f"'{str(inner)[:80]}' lies in a folder that is a file", "files in folders")
     return list(paths.values())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -17,8 +16,10 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from mitotype import __version__
-from mitotype.core import files, records
+from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
+from mitotype.core.folder_lock import exclusive
+from mitotype.core.interrupts import continued_by
 from mitotype.datasets.dataset import Source, datasets
 from mitotype.datasets.download import archives
 
@@ -31,6 +32,13 @@ TRIES = 3
 TIMEOUT_S = 60
 MAX_BYTES = 128 * 2**30
 MAX_LISTING_BYTES = 4 * 2**20
+TRANSFER_ERRORS = (
+    OSError,
+    HTTPException,
+    ValueError,
+    OverflowError,
+)  # the last two: for an address or length that is none
+STORED = "Complete files are stored, and what was transferred of the last one."
 
 
 def fetch(
@@ -53,9 +61,8 @@ def fetch(
         fetchable = ", ".join(n for n in datasets.names() if datasets.get(n).sources)
         raise UserError(f"'{name}' has no public address.", allowed=fetchable)
     on_progress = on_progress or (lambda file, done, total: None)
-    with files.translate_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with files.locked(folder / ".fetch.lock"):
+    outputs.check_folder(folder)
+    with exclusive(folder, ".fetch.lock"), continued_by("repeat the command", STORED):
         return [_fetch_file(*file, folder, on_progress) for source in sources for file in _files(source)]
 
 
@@ -97,7 +104,7 @@ def _files(source: Source) -> list[tuple[Source, str | None]]:
     try:
         with _open(address, {}) as response:
             raw = response.read(MAX_LISTING_BYTES + 1)
-    except (OSError, HTTPException) as error:
+    except TRANSFER_ERRORS as error:
         raise UserError(f"The record at {address} is unavailable: {_reason(error)}.", fix="try again later") from error
     try:
         checksums = {entry.key: entry.checksum for entry in msgspec.json.decode(raw, type=ZenodoRecord).files}
@@ -119,38 +126,51 @@ def _files(source: Source) -> list[tuple[Source, str | None]]:
 def _fetch_file(source: Source, digest: str | None, folder: Path, on_progress: OnProgress) -> Path:
     """Download one file, unless it is present and recorded, with the recorded digest if it is not an archive."""
     target = folder / PurePosixPath(source.save_as)
+    part = target.with_name(f"{target.name}.part")
     fetched = _read_fetched(folder)
     recorded = fetched[source.save_as].sha256 if source.save_as in fetched else None
     if target.exists():
-        if recorded and (source.unpack or files.sha256(target) == recorded):
-            return target
-        if recorded:
-            raise UserError(f"'{target}' has changed since it was fetched.", fix="move it away and fetch again")
-        if not source.unpack and digest and _digest(target, digest) == digest:
-            return target
-        fix = "move it away, or fetch into another folder"
-        raise UserError(f"'{target}' is already there and was not fetched by mitotype.", fix=fix)
-    part = target.with_name(f"{target.name}.part")
+        _check_present(source, target, digest, recorded)
+        _remove_transfer(part)
+        return target
     url = _transfer_from_any(source, part, on_progress)
     sha256 = _check_digest(part, digest, recorded, url)
-    size = part.stat().st_size
+    entry = FetchedFile(url=url, sha256=sha256, bytes=part.stat().st_size, date=time.strftime("%Y-%m-%d"))
+
+    def record(unpacked: Path) -> None:
+        """Record the download before its name makes it complete: a command killed between the two is repeated."""
+        _check_members(source, unpacked, url)
+        records.write(folder / FETCHED, fetched | {source.save_as: entry})
+
     if source.unpack:
-        archives.unpack(part, target, strip=source.strip)
-        _check_members(source, target, url)
-        part.unlink()
+        archives.unpack(part, target, strip=source.strip, on_unpacked=record)
     else:
-        part.replace(target)
-    _state_path(part).unlink(missing_ok=True)
-    fetched[source.save_as] = FetchedFile(url=url, sha256=sha256, bytes=size, date=time.strftime("%Y-%m-%d"))
-    records.write(folder / FETCHED, fetched)
+        record(part)
+        with files.translate_os_errors(target):
+            part.replace(target)
+    _remove_transfer(part)
     return target
 
 
+def _check_present(source: Source, target: Path, digest: str | None, recorded: str | None) -> None:
+    """Check that a file or folder that is there is the recorded download, or has the known digest."""
+    if recorded:
+        if not source.unpack and files.sha256(target) != recorded:
+            raise UserError(f"'{target}' has changed since it was fetched.", fix="move it away and fetch again")
+    elif source.unpack or not digest or _digest(target, digest) != digest:
+        fix = "move it away, or fetch into another folder"
+        raise UserError(f"'{target}' is already there and was not fetched by mitotype.", fix=fix)
+
+
+def _remove_transfer(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _state_path(part).unlink(missing_ok=True)
+
+
 def _check_members(source: Source, folder: Path, url: str) -> None:
-    """Check the files of known digest in an unpacked archive. Removes the folder and raises a UserError for a wrong one."""
+    """Check the files of known digest in an unpacked archive. Raises a UserError for a wrong one."""
     for name, sha256 in source.members:
         if not (folder / name).is_file() or files.sha256(folder / name) != sha256:
-            shutil.rmtree(folder)
             raise UserError(
                 f"The archive from {url} does not hold '{name}' as it was published.",
                 fix="fetch again; if the error remains, the archive was changed at its address: do not use it",
@@ -170,8 +190,7 @@ def _check_digest(part: Path, digest: str | None, recorded: str | None, url: str
     sha256 = files.sha256(part)
     if sha256 == (recorded or sha256) and (digest is None or _digest(part, digest) == digest):
         return sha256
-    part.unlink()
-    _state_path(part).unlink(missing_ok=True)
+    _remove_transfer(part)
     expected = digest or f"sha256:{recorded}"
     raise UserError(
         f"The file from {url} has sha256 {sha256[:16]}…; expected is {expected[:24]}….",
@@ -200,7 +219,7 @@ def _transfer_from_any(source: Source, part: Path, on_progress: OnProgress) -> s
                 if _transfer(url, part, on_progress):
                     return url
                 errors.append(f"{url}: the transfer was interrupted")
-            except (OSError, HTTPException) as error:
+            except TRANSFER_ERRORS as error:
                 errors.append(f"{url}: {_reason(error)}")
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code != 429:
                     break
@@ -242,6 +261,8 @@ def _transfer(url: str, part: Path, on_progress: OnProgress) -> bool:
         validator = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
         with files.translate_os_errors(part):
             part.parent.mkdir(parents=True, exist_ok=True)
+            if not start:
+                part.unlink(missing_ok=True)  # its bytes are of another state
             records.write(path, TransferState(url=url, validator=validator, total=total))
             done = start
             with part.open("ab" if start else "wb") as file:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mitotype.core import tables
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints, layout
@@ -86,15 +87,15 @@ def _children(folders: list[Path], name: str) -> list[Path]:
 
 def _csvs(path: Path) -> tuple[Path | None, Path | None]:
     """Return AMI-BR.csv and the csv of the split: inside the folder, beside it, or in a folder AMi-Br beside that."""
-    parent = path.resolve().parent
-    folders = [path, parent, *_children([path, parent], TITLE)]
+    around = [path, *layout.parent(path)]
+    folders = [*around, *_children(around, TITLE)]
     if path.name == TITLE:
-        folders += _children([parent.parent], TITLE)
-    return layout.find_file(folders, LABELS_CSV), layout.find_file([path, parent], SPLIT_CSV)
+        folders += _children(layout.parent(path.resolve().parent), TITLE)
+    return layout.find_file(folders, LABELS_CSV), layout.find_file(around, SPLIT_CSV)
 
 
 def _check_split(csv: Path, table: pd.DataFrame) -> None:
-    names = layout.read_csv(csv, ("dataset_uid",), what="split of AMi-Br")["dataset_uid"].str.removesuffix(".png")
+    names = tables.read(csv, ("dataset_uid",), what="split of AMi-Br")["dataset_uid"].str.removesuffix(".png")
     unknown = names[~names.isin(table.index)]
     leaked = names[names.isin(table.index[table["part"] == "test"])]
     fix = "restore the published csv"
@@ -109,7 +110,7 @@ def _with_votes(rows: pd.DataFrame, csv: Path | None) -> pd.DataFrame:
     """Return `rows` with the votes, sub-labels and centres of the csv; the majority must be that of the three votes."""
     if csv is None:
         return rows.assign(votes=float("nan"))
-    table = layout.read_csv(csv, COLUMNS, what="table of AMi-Br")
+    table = tables.read(csv, COLUMNS, numbers=("x", "y"), what="table of AMi-Br")
     table = layout.index_rows(table, table["dataset"] + "_" + table["uid"], csv).reindex(rows.index)
     stated = table[table["slide"].notna()]
     errors = ErrorCollector(max_shown=10)
@@ -119,8 +120,8 @@ def _with_votes(rows: pd.DataFrame, csv: Path | None) -> pd.DataFrame:
     return rows.assign(
         sub_label_1=table["expert1_label"].fillna(""),
         sub_label_2=table["expert2_label"].fillna(""),
-        x_px=pd.to_numeric(table["x"], errors="coerce").astype(float),
-        y_px=pd.to_numeric(table["y"], errors="coerce").astype(float),
+        x_px=table["x"],
+        y_px=table["y"],
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mitotype.core import tables
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints, layout
@@ -30,7 +31,7 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     """
     root = find_root(path, TITLE, None) or path
     images = layout.images_by_stem(root, TITLE)
-    rows, notes = read_rows(layout.find_file([root, root.resolve().parent], VOTES_CSV))
+    rows, notes = read_rows(layout.find_file([root, *layout.parent(root)], VOTES_CSV))
     return assemble("atnorm-md", rows, images, source=root, mpp_um=mpp_um, notes=notes)
 
 
@@ -42,7 +43,7 @@ def read_rows(csv: Path | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     rows["x_px"], rows["y_px"] = table["x"].astype(float), table["y"].astype(float)
     if csv is None:
         return rows, (f"atnorm-md: no votes: '{VOTES_CSV}' is neither in the folder nor beside it",)
-    stated = layout.read_csv(csv, ("Filename", *EXPERTS, "Majority"), what="votes of AtNorM-MD")
+    stated = tables.read(csv, ("Filename", *EXPERTS, "Majority"), what="votes of AtNorM-MD")
     stated = layout.index_rows(stated, stated["Filename"].str.removesuffix(".png"), csv)
     errors = ErrorCollector(max_shown=10)
     for stem in stated.index[~stated.index.isin(rows.index)]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
+from mitotype.core import image_list, images, labels, tables, walk
 from mitotype.core.errors import ErrorCollector, UserError
-from mitotype.core.images import FORMATS, MAX_PAGES, SUFFIXES, check_mpp
+from mitotype.core.images import SUFFIXES, check_mpp
 from mitotype.core.schema import CLASS_NAMES, MPP_UM, Cohort
 from mitotype.datasets import layout
 from mitotype.datasets.dataset import Dataset, datasets
@@ -34,11 +33,12 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     own case (in class folders, a folder below them is a case); without µm/px 0.25 is used; both are noted. Damaged images
     and images of a wrong size are reported when they are packed.
     """
-    csv = path if path.suffix.lower() == ".csv" else layout.find_csv(path, ("path",))
+    is_table = tables.is_table(path) and not walk.is_folder(path)
+    csv = path if is_table else layout.find_csv(path, ("path",))
     if csv is not None:
         root = csv.parent
         rows, notes = _from_csv(csv)
-    elif path.is_file():
+    elif walk.is_file(path):
         root = path.parent
         rows, notes = pd.DataFrame({"path": [str(path)]}), []
     else:
@@ -48,7 +48,7 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     if not len(rows):
         fix = "give the folder or csv of the images"
         raise UserError(f"'{path}' holds no images.", allowed=", ".join(SUFFIXES), fix=fix)
-    rows = _expand_pages(rows)
+    rows = _expand_pages(rows, name, mpp_um, notes)
     rows["patch_id"] = _patch_ids(name, root, rows)
     rows["dataset"] = name
     return Cohort(name, _complete(rows, name, mpp_um, notes), tuple(notes))
@@ -64,80 +64,57 @@ def _from_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
             case = image.parent.name if image.parent != class_folder else ""
             rows.append({"path": str(image), "label": float(label), "case_id": case})
     outside = sum(1 for _ in layout.iter_images(folder)) - len(rows)
-    notes = [f"{folder.name}: {outside} images outside Atypical and Normal were not read"] if outside else []
+    notes = [f"{folder.name}: {outside} images outside the class folders were not read"] if outside else []
     return pd.DataFrame(rows, columns=["path", "label", "case_id"]), notes
 
 
 def _from_csv(csv: Path) -> tuple[pd.DataFrame, list[str]]:
     """Return the rows of a csv with full paths, labels and checked numbers, and notes; errors are raised together."""
-    table = layout.read_csv(csv, ("path",), what="list of images")
-    table = table[table["path"] != ""]
-    rows = pd.DataFrame({"path": [str(csv.parent / name) for name in table["path"]]})
     errors = ErrorCollector()
-    for line, path in enumerate(rows["path"], start=2):
-        if not Path(path).is_file():
-            errors.add(UserError(f"'{csv}' line {line}: there is no file '{path}'.", fix="fix the path"))
+    table = image_list.read_list(csv, errors, numbers=OPTIONAL_NUMBERS)
+    rows = table[[column for column in ("path", *OPTIONAL_TEXT, *OPTIONAL_NUMBERS) if column in table]].copy()
     if "label" in table:
         with errors.capture():
-            rows["label"] = layout.parse_labels(list(table["label"]), f"'{csv}'")
-    for column in OPTIONAL_TEXT:
-        if column in table:
-            rows[column] = list(table[column])
-    for column in OPTIONAL_NUMBERS:
-        if column in table:
-            with errors.capture():
-                rows[column] = _parse_numbers(list(table[column]), csv, column)
-    if "votes" in rows and "votes_for" in rows and (rows["votes_for"] > rows["votes"]).any():
-        errors.add(UserError(f"'{csv}' has rows with more votes_for than votes.", fix="fix those rows"))
+            rows["label"] = labels.parse_labels(table["label"], f"'{csv}'")
+    if not errors.errors and {"votes", "votes_for"} <= set(rows) and (rows["votes_for"] > rows["votes"]).any():
+        line = rows.index[rows["votes_for"] > rows["votes"]][0]
+        errors.add(UserError(f"'{csv}' line {line} has more votes_for than votes.", fix="fix that row"))
     errors.raise_if_any()
-    listed = {str(Path(path).resolve()) for path in rows["path"]}
-    unlisted = sum(str(image.resolve()) not in listed for image in layout.iter_images(csv.parent))
-    notes = [f"{csv.name}: {unlisted} images beside it have no row and were not read"] if unlisted else []
-    return rows, notes
+    return rows.reset_index(drop=True), _unlisted_notes(csv, rows["path"])
 
 
-def _parse_numbers(cells: Sequence[str], csv: Path, column: str) -> list[float]:
-    values = []
-    for line, cell in enumerate(cells, start=2):
-        try:
-            value = float(cell) if cell else math.nan
-        except ValueError as error:
-            message = f"'{csv}' line {line} has {column} '{cell[:40]}', not a number."
-            raise UserError(message, fix="fix that cell") from error
-        if value < 0 or math.isinf(value):
-            raise UserError(f"'{csv}' line {line} has {column} {value:g}.", allowed="0 or more", fix="fix that cell")
-        values.append(value)
-    return values
+def _unlisted_notes(csv: Path, paths: Iterable[str]) -> list[str]:
+    listed = {str(Path(path).resolve()) for path in paths}
+    try:
+        unlisted = sum(str(image.resolve()) not in listed for image in layout.iter_images(csv.parent))
+    except UserError as error:  # a folder beside the csv that cannot be read is no reason to stop
+        return [f"{csv.name}: images beside it were not counted: {error.what}"]
+    return [f"{csv.name}: {unlisted} images beside it have no row and were not read"] if unlisted else []
 
 
-def _expand_pages(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per page of a multi-page TIFF, unless the csv states the page."""
+def _expand_pages(rows: pd.DataFrame, name: str, mpp_um: float | None, notes: list[str]) -> pd.DataFrame:
+    """Return one row per figure of a multi-page TIFF, unless the csv states the page. Pages that are left out are noted.
+
+    Raises a UserError for a damaged TIFF, and for one that states another µm/px than the one that would be used.
+    """
     stated = rows["page"] if "page" in rows else pd.Series(math.nan, index=rows.index)
+    scales = rows["mpp_um"] if "mpp_um" in rows else pd.Series(math.nan, index=rows.index)
     errors = ErrorCollector()
-    pages = []
-    for path, page in zip(rows["path"], stated, strict=True):
+    pages, others = [], 0
+    for path, page, scale in zip(rows["path"], stated, scales, strict=True):
+        pages.append([0])
         with errors.capture():
-            count = count_pages(Path(path)) if path.lower().endswith((".tif", ".tiff")) else 1
-            if page >= count:
-                raise UserError(f"'{path}' has {count} pages and no page {page:g} (the first is 0).")
-            pages.append(list(range(count)) if math.isnan(page) else [int(page)])
+            if path.lower().endswith((".tif", ".tiff")) or page > 0:
+                header = images.read_header(Path(path), None if math.isnan(page) else int(page))
+                images.scale_of(header, mpp_um if math.isnan(scale) else scale, Path(path))
+                pages[-1], others = header.pages, others + header.others
     errors.raise_if_any()
+    if others:
+        notes.append(f"{name}: {others} reduced-resolution pages of TIFFs are no figures and were not read")
     if all(numbers == [0] for numbers in pages):
         return rows.drop(columns="page", errors="ignore")
     rows = rows.assign(page=pd.Series(pages, index=rows.index)).explode("page", ignore_index=True)
     return rows.astype({"page": "int64"})
-
-
-def count_pages(path: Path) -> int:
-    """Return the number of pages of a TIFF from its headers. Raises a UserError for a damaged file."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
-            count = int(getattr(image, "n_frames", 1))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UserError(f"The image '{path}' is damaged: {error}.", fix="copy it again, or leave it out") from error
-    if count > MAX_PAGES:
-        raise UserError(f"The image '{path}' has {count} pages.", allowed=f"at most {MAX_PAGES}", fix="split it")
-    return count
 
 
 def _patch_ids(name: str, root: Path, rows: pd.DataFrame) -> list[str]:
@@ -176,9 +153,9 @@ def _complete(rows: pd.DataFrame, name: str, mpp_um: float | None, notes: list[s
                 f"{name}: no case is stated for {int(caseless.sum())} patches; each counts as a case of its own, so "
                 "intervals are too narrow and splits may leak (column case_id)"
             )
-    labels = set(rows["label"].dropna())
-    if len(labels) == 1:
-        notes.append(f"{name}: every labelled patch is {CLASS_NAMES[int(labels.pop())]}: one class only")
+    classes = set(rows["label"].dropna())
+    if len(classes) == 1:
+        notes.append(f"{name}: every labelled patch is {CLASS_NAMES[int(classes.pop())]}: one class only")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""MIDOG 2025 Track 2, training set: 11,937 figures of seven tumours (MIDOG++) with votes of two or three experts. Folder or zip."""
+"""MIDOG 2025 Track 2, training set: 11,937 figures of ten domains (MIDOG++) with votes of two or three experts. Folder or zip."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from mitotype.core import labels, tables, walk
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
@@ -16,9 +17,12 @@ from mitotype.datasets.download import archives
 
 TITLE = "MIDOG 2025 Track 2"
 EXPERTS = ("expert1", "expert2", "expert3")
-COLUMNS = ("image_id", "filename", "coordinateX", "coordinateY", "Tumor", "Scanner", "Species", *EXPERTS, "majority")
+COLUMNS = (
+    "image_id", "filename", "coordinateX", "coordinateY", "Tumor", "Scanner", "Origin", "Species", *EXPERTS, "majority",
+)  # fmt: skip
 VOTES = {"AMF": "A", "NMF": "N", "": "-"}
 SCANNERS = {"Hamammatsu XR": "Hamamatsu XR"}  # two spellings of one device
+OF_TWO_LABORATORIES = "canine soft tissue sarcoma"  # every other tumour has one
 RECORD = "https://zenodo.org/records/16044804/files/"
 CSV_NAME = "MIDOG25_Atypical_Classification_Train_Set.csv"
 
@@ -31,7 +35,8 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     """Read the zip, or the folder of N.png (at any depth), with the csv inside or beside it. All patches for every part.
 
     `label` is the csv's majority, also in rows whose votes contradict it; those are noted. `scanner` has one spelling per
-    device, `scanner_original` that of the csv.
+    device, `scanner_original` that of the csv. `domain` is the tumour, for breast cancer the scanner as in AMi-Br, and for the
+    tumour of two laboratories tumour and laboratory.
     """
     csv = _find_csv(path)
     if csv is None:
@@ -49,25 +54,26 @@ def _find_csv(path: Path) -> Path | None:
     """Return the csv: `path` itself, inside the folder or zip, or beside a zip or a folder of numbered images."""
     required = COLUMNS[:4]
     if path.is_dir():
-        csv = layout.find_csv(path, required)
-        return csv or (layout.find_csv(path.resolve().parent, required) if _is_numbered(path) else None)
+        folders = [path, *(layout.parent(path) if _is_numbered(path) else [])]
+        return next((csv for folder in folders if (csv := layout.find_csv(folder, required))), None)
     if path.suffix.lower() != ".zip" or not path.is_file():
         return layout.find_csv(path, required)
-    outside = layout.find_csv(path.resolve().parent, required)
+    outside = next((csv for folder in layout.parent(path) if (csv := layout.find_csv(folder, required))), None)
     if outside is not None:
         return outside
-    inside = sorted(file for file in archives.unpack_cached(path).rglob("*.csv") if not layout.is_hidden(file.name))
+    inside = walk.iter_files(archives.unpack_cached(path), (".csv",))
     return next((csv for file in inside if (csv := layout.find_csv(file, required))), None)
 
 
 def _is_numbered(folder: Path) -> bool:
     """Return whether images directly inside have numbers as names, like the published ones."""
-    return any(entry.stem.isdigit() and entry.suffix.lower() == ".png" for entry in folder.iterdir())
+    return any(entry.stem.isdigit() and entry.suffix.lower() == ".png" for entry in walk.children(folder))
 
 
 def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the rows of the csv as columns of a cohort, indexed by file stem, and notes."""
-    table = layout.read_csv(csv, COLUMNS, what=f"table of {TITLE}")
+    table = tables.read(csv, COLUMNS, numbers=("coordinateX", "coordinateY"), what=f"table of {TITLE}")
+    label_N = labels.parse_labels(table["majority"], f"'{csv}', column majority,")
     table = layout.index_rows(table, table["image_id"].str.removesuffix(".png"), csv)
     votes = table[list(EXPERTS)].apply(lambda column: column.str.upper().map(VOTES))
     invalid = votes.isna().any(axis=1)
@@ -77,11 +83,13 @@ def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
             allowed="AMF, NMF or empty",
             fix="restore the published csv",
         )
-    label = pd.Series(layout.parse_labels(list(table["majority"]), f"'{csv}', column majority,"), index=table.index)
+    label = pd.Series(label_N, index=table.index)
     if label.isna().any():
         raise UserError(f"'{csv}' has no majority for '{table.index[label.isna()][0]}.png'.", fix="restore that cell")
     is_midog21 = table["Tumor"].str.lower() == "human breast cancer"  # the same figures and domains as in AMi-Br
     scanner = table["Scanner"].replace(SCANNERS)
+    domain = table["Tumor"].where(~is_midog21, "MIDOG21 " + scanner)
+    has_two = table["Tumor"].str.lower() == OF_TWO_LABORATORIES
     rows = pd.DataFrame(
         {
             "label": label,
@@ -89,13 +97,13 @@ def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
             "votes": (votes != "-").sum(axis=1).astype(float),
             "expert_votes": votes.sum(axis=1),
             "case_id": "MIDOG++/" + table["filename"],
-            "domain": table["Tumor"].where(~is_midog21, "MIDOG21 " + scanner),
+            "domain": domain.where(~has_two, table["Tumor"] + ", " + table["Origin"]),
             "scanner": scanner,
             "scanner_original": table["Scanner"],
             "tumour": table["Tumor"],
             "species": table["Species"].str.lower(),
-            "x_px": pd.to_numeric(table["coordinateX"], errors="coerce").astype(float),
-            "y_px": pd.to_numeric(table["coordinateY"], errors="coerce").astype(float),
+            "x_px": table["coordinateX"],
+            "y_px": table["coordinateY"],
         }
     )
     return rows, (*_spelling_notes(table["Scanner"]), *_contradiction_notes(rows))

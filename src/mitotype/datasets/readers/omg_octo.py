@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from mitotype.core import tables, walk
 from mitotype.core.errors import UserError
+from mitotype.core.labels import parse_labels
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
 from mitotype.datasets.assemble import assemble
@@ -40,15 +42,15 @@ def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Rows that are neither AMF nor NMF (MF), and second rows of one patch, are dropped and noted. The slide is the file name
     up to the first underscore, as in the published column `filename`.
     """
-    header = layout.csv_header(csv)
+    header = tables.peek(csv)[0]
     image, majority = next(pair for pair in COLUMNS if set(pair) <= set(header))
-    table = layout.read_csv(csv, (image, majority), what=f"table of {TITLE}")
+    table = tables.read(csv, (image, majority), what=f"table of {TITLE}")
     labelled = table[majority].str.upper().isin(["AMF", "NMF", "MF"])
     notes = (
         [] if labelled.all() else [f"omg-octo: {int((~labelled).sum())} rows are neither AMF nor NMF and were dropped"]
     )
     table = table[labelled]
-    label = pd.Series(layout.parse_labels(list(table[majority]), f"'{csv}'"), table[image].str.removesuffix(".png"))
+    label = pd.Series(parse_labels(table[majority], f"'{csv}'"), table[image].str.removesuffix(".png"))
     repeated = label.index.duplicated()
     if repeated.any():
         labels = label.groupby(level=0).nunique()
@@ -64,19 +66,18 @@ def read_rows(csv: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 def _find_csv(path: Path) -> Path | None:
     """Return a csv with the columns of either copy whose first row names an image of this dataset."""
-    for folder in [path] if path.is_file() else [path, path.resolve().parent]:
+    for folder in [path] if walk.is_file(path) else [path, *layout.parent(path)]:
         for columns in COLUMNS:
             csv = layout.find_csv(folder, columns)
-            if csv is not None and "coordinateX" not in layout.csv_header(csv) and _has_names(csv, columns[0]):
+            if csv is not None and "coordinateX" not in tables.peek(csv)[0] and _has_names(csv, columns[0]):
                 return csv
     return None
 
 
 def _has_names(csv: Path, column: str) -> bool:
-    with csv.open(encoding="utf-8-sig", errors="replace") as file:
-        names, cells = (file.readline(10_000).rstrip("\r\n").split(",") for _ in range(2))
-    index = [name.strip().strip('"') for name in names].index(column)
-    return index < len(cells) and "_x" in cells[index] and "_y" in cells[index]
+    names, *rows = tables.peek(csv, 2)
+    index = names.index(column)
+    return bool(rows) and index < len(rows[0]) and "_x" in rows[0][index] and "_y" in rows[0][index]
 
 
 datasets.add("omg-octo")(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mitotype.core import files, records
+from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
-from mitotype.datasets import layout
 from mitotype.datasets.dataset import Dataset, datasets
 from mitotype.datasets.readers import folder
 
@@ -42,7 +41,7 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
             fix="remove the folder and generate it again",
         )
     cohort = folder.read(csv, part, mpp_um)
-    table = layout.read_csv(csv, ("path", "expert_votes", "part"), what="list of synthetic patches")
+    table = tables.read(csv, ("path", "expert_votes", "part"), what="list of synthetic patches")
     rows = cohort.rows.assign(
         patch_id=[f"synthetic/{Path(name).stem}" for name in table["path"]],
         dataset="synthetic",

@@ -11,7 +11,7 @@ import pandas as pd
 from msgspec.structs import replace
 from PIL import Image
 
-from mitotype.core import files, records
+from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.schema import MPP_UM, Cohort
 from mitotype.core.seeds import numpy_generator
@@ -74,21 +74,22 @@ def generate(
                 fix="give another folder, or remove this one",
             )
         return read(folder, "all", None)
-    names = [f"seed{seed}_{index:05d}.png" for index in range(1, patches + 1)]
-    _clear(folder, names)
-    case_of_patch = _case_of_patch(seed, patches, _cases(seed, cases, domains))
-    rows = []
-    for index, (name, case) in enumerate(zip(names, case_of_patch, strict=True), start=1):
-        image_HW3, row = _patch(numpy_generator(seed, "patch", index), case)
-        path = folder / "patches" / name
-        with files.translate_os_errors(path):
-            Image.fromarray(image_HW3).save(path, "PNG", compress_level=1)
-        rows.append({"path": f"patches/{name}", **row, **_case_columns(case, domains)})
-        if on_progress is not None:
-            on_progress(1)
-    files.write_table(folder / CSV, pd.DataFrame(rows))
-    records.write(folder / MARKER, replace(marker, csv_sha256=files.sha256(folder / CSV)))
-    return read(folder, "all", None)
+    with outputs.claimed(folder, (CSV, "patches"), marker=MARKER):
+        names = [f"seed{seed}_{index:05d}.png" for index in range(1, patches + 1)]
+        _clear(folder, names)
+        case_of_patch = _case_of_patch(seed, patches, _cases(seed, cases, domains))
+        rows = []
+        for index, (name, case) in enumerate(zip(names, case_of_patch, strict=True), start=1):
+            image_HW3, row = _patch(numpy_generator(seed, "patch", index), case)
+            path = folder / "patches" / name
+            with files.translate_os_errors(path):
+                Image.fromarray(image_HW3).save(path, "PNG", compress_level=1)
+            rows.append({"path": f"patches/{name}", **row, **_case_columns(case, domains)})
+            if on_progress is not None:
+                on_progress(1)
+        files.write_table(folder / CSV, pd.DataFrame(rows))
+        records.write(folder / MARKER, replace(marker, csv_sha256=files.sha256(folder / CSV)))
+        return read(folder, "all", None)
 
 
 def _clear(folder: Path, names: list[str]) -> None:

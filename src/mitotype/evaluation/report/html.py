@@ -21,6 +21,7 @@ from mitotype.core.schema import NOTICE, NOTICE_LONG, OUT_OF_FOLD, PATCH_PX
 from mitotype.evaluation import published
 from mitotype.evaluation.metrics import METRICS, SHOWN
 from mitotype.evaluation.report import plots
+from mitotype.evaluation.report.text import calibration_line
 from mitotype.evaluation.resample import bootstrap_cases
 from mitotype.evaluation.results import Entry, Evaluation
 
@@ -112,6 +113,7 @@ def _entry_view(evaluation: Evaluation, entry: Entry, n_errors: int) -> dict[str
         "figures": [(title, plots.data_url(svg)) for title, svg in figures],
         "forest": plots.data_url(forest) if forest else "",
         "risk": plots.data_url(risk) if risk else "",
+        "calibration": calibration_line(entry),
         "cross_fitted": entry.part == OUT_OF_FOLD and evaluation.decision.fitted_on.rows > 0,
         "false_negatives": _gallery(rows[(label == 1) & (rows["class"] == "normal")], n_errors, ascending=True),
         "false_positives": _gallery(rows[(label == 0) & (rows["class"] == "atypical")], n_errors, ascending=False),
@@ -198,10 +200,10 @@ def _settings(evaluation: Evaluation) -> list[tuple[str, Sequence[str]]]:
         (
             "Intervals",
             [
-                f"{settings.level:.0%} percentile bootstrap of {settings.n_boot} replicates, seed {settings.seed}; all"
-                " patches of a case are resampled together, with replacement within their domain (within the dataset, if"
-                " cases cross domains); replicates of one class are left out and counted; the replicates of the ECE are"
-                " centred on its value"
+                f"{settings.level:.0%} t intervals over cases; standard errors are from {settings.n_boot} bootstrap"
+                f" replicates, seed {settings.seed}, and from leaving out one case at a time; all patches of a case are"
+                " resampled together, within their domain (within the dataset, if cases cross domains); replicates of one"
+                " class are left out and counted; fewer than five cases have no interval"
             ],
         ),
         ("Digests", [f"{name}: {value}" for name, value in about.digests.items()]),

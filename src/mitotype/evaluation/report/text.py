@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mitotype.core import number_format
-from mitotype.core.metric_titles import SHORT_TITLES, TABLE_METRICS
+from mitotype.core.metric_titles import CALIBRATION_METRICS, SHORT_TITLES, TABLE_METRICS
 from mitotype.core.run_layout.evaluation import Group, Interval
 from mitotype.core.schema import NOTICE
 from mitotype.core.text_tables import plain
@@ -29,7 +29,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def comparison_text(comparison: Comparison) -> str:
-    """Return a comparison as text: each metric of both, the difference with its interval, and the two tests."""
+    """Return a comparison as text: each metric of both, the difference with its interval and p-value."""
     parts = [f"A {comparison.name_a}\nB {comparison.name_b}", *(_compared_set(s) for s in comparison.sets)]
     parts.append(
         _footer(comparison.level, f"{comparison.n_boot} paired bootstrap replicates of cases", comparison.seed)
@@ -51,6 +51,8 @@ def _entry(entry: Entry) -> str:
         rows.append([variant.title, *(_number(interval.value if interval else None) for interval in intervals)])
         rows.append(["", *(_bounds(interval) if interval else "" for interval in intervals)])
     parts = [head, plain(["", *TABLE_TITLES], rows)]
+    if calibration := calibration_line(entry):
+        parts.append(calibration)
     published = entry.published
     if published:
         parts.append(
@@ -77,6 +79,15 @@ def _entry(entry: Entry) -> str:
     return "\n\n".join([*parts, *entry.notes])
 
 
+def calibration_line(entry: Entry) -> str:
+    """Return slope, intercept and observed / expected of the probabilities as decided, with their intervals."""
+    known = ((SHORT_TITLES[name], entry.headline.metrics.get(name)) for name in CALIBRATION_METRICS)
+    shown = [
+        f"{title} {number_format.interval(x.value, x.low, x.high)}" for title, x in known if x and x.value is not None
+    ]
+    return f"{', '.join(shown)} (calibrated: 1, 0, 1)" if shown else ""
+
+
 def _groups(kind: str, groups: Sequence[Group]) -> str:
     names = list(groups[0].metrics)
     rows = [
@@ -92,13 +103,12 @@ def _compared_set(patches: ComparedSet) -> str:
         gain = patches.difference[name]
         value = number_format.number(gain.value, leading_zero=False, sign=True)
         bounds = number_format.bracketed(gain.low, gain.high, leading_zero=False, sign=True)
-        rows.append([title, _interval(patches.a[name]), _interval(patches.b[name]), f"{value} {bounds}"])
+        p = _number(patches.p[name], 4)
+        rows.append([title, _interval(patches.a[name]), _interval(patches.b[name]), f"{value} {bounds}", p])
     head = f"{patches.name}: {patches.patches} patches, {patches.atypical} atypical, {patches.cases} cases"
     if patches.only_a or patches.only_b:
         head += f" (left out, scored by A only: {patches.only_a}, by B only: {patches.only_b})"
-    tests = [f"{test.name}: p = {_number(test.p, 4)} ({test.detail})" for test in (patches.delong, patches.mcnemar)]
-    tests.append("both tests treat patches as independent; the intervals do not")
-    return "\n\n".join([head, plain(["", "A", "B", "B - A"], rows), "\n".join(tests)])
+    return "\n\n".join([head, plain(["", "A", "B", "B - A", "p"], rows)])
 
 
 def _number(value: float | None, digits: int = 3) -> str:

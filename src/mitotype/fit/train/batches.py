@@ -45,6 +45,7 @@ class BatchSource:
         params = self.augment.sample_params(len(patch_B), generator, data.image_N3HW.shape[-1])
         mix = mixup.sample(len(patch_B), recipe.mixup, generator) if recipe.mixup else None
         target_B = torch.from_numpy(data.target_N[patch_B]).to(device)
+        label_B = torch.from_numpy(data.label_N[patch_B]).to(device, torch.float32)
         aux = {name: torch.from_numpy(target[patch_B]).to(device) for name, target in data.aux_targets.items()}
         index_B = torch.from_numpy(patch_B)
 
@@ -56,9 +57,11 @@ class BatchSource:
 
         for rows in self.ranks.slices(len(patch_B), recipe.grad_accum_steps):
             x_B, part_B, part_aux = inputs(rows), target_B[rows], {k: v[rows] for k, v in aux.items()}
+            part_label_B = label_B[rows]
             if mix is not None:
                 perm_B, lam_B = mix[0][rows], mix[1][rows]
                 other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
                 x_B, part_B = mixup.mix(x_B, other_B, lam_B), mixup.mix(part_B, target_B[perm_B], lam_B)
+                part_label_B = mixup.mix(part_label_B, label_B[perm_B], lam_B)
                 part_aux = {k: mixup.mix(v, aux[k][perm_B], lam_B) for k, v in part_aux.items()}
-            yield x_B, Batch(part_B, part_aux, index_B[rows].to(device))
+            yield x_B, Batch(part_B, part_aux, index_B[rows].to(device), part_label_B)

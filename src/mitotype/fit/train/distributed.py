@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,9 +83,10 @@ def local_device(device: str) -> str:
 
 
 @contextmanager
-def wrap(model: Classifier, objective: Objective, batch: int, grad_accum_steps: int) -> Iterator[Ranks]:
+def wrap(model: Classifier, objective: Objective, batch_sizes: Iterable[int], grad_accum_steps: int) -> Iterator[Ranks]:
     """Provide the ranks of a launch, with the model wrapped so that gradients are means over all of them."""
-    check_divisible(model, objective, batch, grad_accum_steps)
+    for batch in batch_sizes:
+        check_divisible(model, objective, batch, grad_accum_steps)
     if world_size() == 1:
         yield Ranks(model)
         return
@@ -108,7 +109,8 @@ def check_divisible(model: nn.Module, objective: Objective, batch: int, grad_acc
     parts = world_size() * grad_accum_steps
     if batch % parts:
         what = f"batch={batch} is not divisible by {parts} ({world_size()} processes × grad_accum_steps={grad_accum_steps})."
-        raise UserError(what, fix=f"choose batch as a multiple of {parts}, not larger than the training set")
+        fix = f"choose batch as a multiple of {parts}, not larger than the training set, and drop_last=1"
+        raise UserError(what, fix=fix)
     if batch // parts < 2 and not all(term.per_patch for term in objective.terms):
         what = f"With batch={batch} in {parts} parts a loss that compares patches would get one patch at a time."
         raise UserError(what, fix="choose a larger batch, fewer processes or fewer grad_accum_steps")

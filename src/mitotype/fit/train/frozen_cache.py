@@ -25,7 +25,7 @@ MAX_MEMORY_SHARE = 0.5  # of the free memory
 
 
 class FrozenFeatureCache:
-    """`feature_NV…`: tokens after the frozen blocks (or the embedding of a frozen trunk) by patch and view.
+    """`feature_NV…`: tokens after the frozen blocks (or the embedding of a frozen trunk, float32) by patch and view.
 
     `view_parameter` is the augmentation's parameter that numbers the views, "" for a single view.
     """
@@ -69,7 +69,7 @@ def build(
             x_B3SS = model.prepare(image_B3CC)
             trunk = model.trunk
             feature_B = model.pool(trunk(x_B3SS)) if is_trunk_frozen else trunk.forward_until(x_B3SS, n_frozen_blocks)
-        return feature_B.to(context.amp_dtype or torch.float32)
+        return feature_B.to(torch.float32 if is_trunk_frozen else context.amp_dtype or torch.float32)
 
     model.eval()
     n_patches, first = len(data.image_N3HW), features(0, 1, 0)[0]

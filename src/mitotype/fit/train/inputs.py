@@ -18,7 +18,7 @@ from mitotype.core.run_layout import OnLog
 
 @dataclass(frozen=True)
 class TrainData:
-    """Training patches: images, labels (for the sampler), soft targets, targets `name → NK` of auxiliary heads.
+    """Training patches: images, published labels, soft targets, targets `name → NK` of auxiliary heads.
 
     `validation` is images and labels of the fold left out, for early stopping and schedules that need it.
     """

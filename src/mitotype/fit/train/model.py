@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
 from mitotype.backbones import adapters, backbones, weights
 from mitotype.backbones.classifier import Architecture, Classifier, build
 from mitotype.backbones.weights import PretrainedWeights
+from mitotype.core import seeds
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train.inputs import TrainContext
 from mitotype.losses import Objective
+
+
+def _init_as_timm(head: nn.Linear) -> None:
+    nn.init.trunc_normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+
+
+HEAD_INIT: dict[str, Callable[[Any], None]] = {  # "small" is how a head is built
+    "small": lambda head: None,
+    "linear": nn.Linear.reset_parameters,
+    "timm": _init_as_timm,
+}
 
 
 def init_model(recipe: Recipe, objective: Objective, context: TrainContext, seed: int) -> Classifier:
     """Return the classifier with random weights from the seed, the pretrained ones in its trunk, and the adaptation applied."""
     base_state = weights.read_state_dict(context.base) if context.base else None
     model = build(architecture(recipe, objective, context.base), seed=seed, base_state=base_state)
+    with seeds.forked_torch(seed, "head"):
+        HEAD_INIT[recipe.head_init](model.head)
     if recipe.grad_checkpointing:
         model.trunk.set_grad_checkpointing(True)
     model = model.to(context.device).train()

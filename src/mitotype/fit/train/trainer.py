@@ -43,9 +43,11 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     model = init_model(recipe, objective, context, seed)
     lr_schedule, sampler = schedule.build(recipe.schedule), samplers.build(recipe.sampler)
     writer = checkpoint.CheckpointWriter(context.dir)
-    steps_per_epoch = max(1, n_patches // recipe.batch)
+    steps_per_epoch = max(1, n_patches // recipe.batch) if recipe.drop_last else math.ceil(n_patches / recipe.batch)
     # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
-    with distributed.wrap(model, objective, min(recipe.batch, n_patches), recipe.grad_accum_steps) as ranks:
+    last_batch = n_patches - (steps_per_epoch - 1) * recipe.batch
+    batch_sizes = {min(recipe.batch, n_patches), min(recipe.batch, last_batch)}
+    with distributed.wrap(model, objective, batch_sizes, recipe.grad_accum_steps) as ranks:
         ema, optims = EMA(model, recipe.ema_decay), optimizers.build(recipe, model, context.amp_dtype)
         state = checkpoint.TrainState(model, ema, optims)
         checkpoint.load(context.dir, state)
