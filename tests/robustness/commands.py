@@ -61,7 +61,8 @@ def run(
     CONTEXT.set_forkserver_preload([preloaded.__name__])
     ready = folder / "ready"
     ready.unlink(missing_ok=True)
-    process = CONTEXT.Process(target=preloaded.run_command, args=(list(args), folder, command.prepare))
+    arguments = (list(args), folder, command.prepare, dict(os.environ))
+    process = CONTEXT.Process(target=preloaded.run_command, args=arguments)
     process.start()
     while process.is_alive() and not ready.exists():
         time.sleep(0.01)
