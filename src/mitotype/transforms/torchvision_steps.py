@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import functional
 
 from mitotype.core.schema import PATCH_PX
 from mitotype.transforms.geometry import center_crop, check_size
@@ -31,6 +30,8 @@ def apply_torchvision(ops: Sequence[tuple[TorchvisionOp, Params]], image_B3HW: T
 
     Raises a UserError for images that are smaller than the published patch.
     """
+    from torchvision.transforms import functional  # two seconds to import
+
     check_size(image_B3HW, PATCH_PX, "the first step, one of torchvision's,")
     patch_B3PP = center_crop(image_B3HW, PATCH_PX).cpu()
     if patch_B3PP.is_floating_point():

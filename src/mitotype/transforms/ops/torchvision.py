@@ -1,4 +1,7 @@
-"""Transforms of torchvision, as its users write them for PIL images (and as the published benchmark is trained)."""
+"""Transforms of torchvision, as its users write them for PIL images (and as the published benchmark is trained).
+
+torchvision takes two seconds to import, so a step imports it when it is built.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL.Image import Image
-from torchvision import transforms as torchvision_transforms
-from torchvision.transforms import InterpolationMode
 
 from mitotype.core.arguments import argument
 from mitotype.transforms.transform import TorchvisionOp, transforms
@@ -31,7 +32,9 @@ class TvResize(TorchvisionOp):
         return self.px
 
     def build(self) -> Callable[[Image], Image]:
-        return torchvision_transforms.Resize(self.px, InterpolationMode(self.interpolation))
+        from torchvision.transforms import InterpolationMode, Resize
+
+        return Resize(self.px, InterpolationMode(self.interpolation))
 
 
 @transforms.add("tv_resized_crop")
@@ -52,7 +55,9 @@ class TvResizedCrop(TorchvisionOp):
         return self.px
 
     def build(self) -> Callable[[Image], Image]:
-        return torchvision_transforms.RandomResizedCrop(self.px, scale=(self.least, 1.0))
+        from torchvision.transforms import RandomResizedCrop
+
+        return RandomResizedCrop(self.px, scale=(self.least, 1.0))
 
 
 @transforms.add("tv_mirror")
@@ -63,7 +68,9 @@ class TvMirror(TorchvisionOp):
     source = SOURCE
 
     def build(self) -> Callable[[Image], Image]:
-        return torchvision_transforms.RandomHorizontalFlip()
+        from torchvision.transforms import RandomHorizontalFlip
+
+        return RandomHorizontalFlip()
 
 
 @transforms.add("tv_rotation")
@@ -76,7 +83,9 @@ class TvRotation(TorchvisionOp):
     degrees: float = argument(15.0, low=0, high=180, unit="°", meaning="largest rotation to either side")
 
     def build(self) -> Callable[[Image], Image]:
-        return torchvision_transforms.RandomRotation(self.degrees)
+        from torchvision.transforms import RandomRotation
+
+        return RandomRotation(self.degrees)
 
 
 @transforms.add("tv_color")
@@ -92,4 +101,6 @@ class TvColor(TorchvisionOp):
     hue: float = argument(0.0, low=0, high=0.5, unit="of a circle", meaning="largest rotation of the hue")
 
     def build(self) -> Callable[[Image], Image]:
-        return torchvision_transforms.ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
+        from torchvision.transforms import ColorJitter
+
+        return ColorJitter(self.brightness, self.contrast, self.saturation, self.hue)
