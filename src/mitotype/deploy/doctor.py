@@ -33,7 +33,7 @@ class Check:
 
 
 def check_machine() -> list[Check]:
-    """Return every check of the machine, in the order in which to fix things."""
+    """Return every check of the machine, in the order in which to fix them."""
     libraries = [_check_library(name) for name in LIBRARIES]
     return [_check_python(), *libraries, _check_torchvision(), *_check_processors(), _check_disk(), *_check_bundles()]
 
