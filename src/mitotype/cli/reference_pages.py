@@ -18,7 +18,7 @@ GENERATED = (
 
 def pages() -> dict[str, str]:
     """Return file name → Markdown of every page."""
-    registries = {f"{plural}.md": registry_page(plural) for plural in listing.REGISTRIES}
+    registries = {f"{plural}.md": registry_page(plural) for plural in listing.PACKAGES if plural != "checks"}
     return {"commands.md": commands_page(), **registries, "checks.md": checks_page()}
 
 
