@@ -11,7 +11,19 @@ import typer
 from typer.core import TyperGroup
 
 from mitotype import __version__
-from mitotype.cli import benchmarking, data, demo, deployment, listing, models, output, scoring, streams, training
+from mitotype.cli import (
+    ablation,
+    benchmarking,
+    data,
+    demo,
+    deployment,
+    listing,
+    models,
+    output,
+    scoring,
+    streams,
+    training,
+)
 from mitotype.cli.options import expand_options, rename_options, split_plugins
 from mitotype.core import interrupts, plugins
 from mitotype.core.errors import UserError
@@ -20,7 +32,7 @@ from mitotype.core.schema import NOTICE
 COMMANDS = {
     "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.push, models.doctor),
     "Train": (training.train, training.resume, models.weights, models.embed),
-    "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark),
+    "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark, ablation.ablate),
     "Data": (data.audit, data.fetch),
     "List": tuple(listing.listing_command(plural) for plural in listing.NOUNS),
 }

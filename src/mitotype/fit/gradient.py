@@ -60,7 +60,7 @@ def train_data(context: MemberContext) -> TrainData:
     return TrainData(
         image_N3HW=run.image_N3HW[is_train_N],
         label_N=train.rows["label"].to_numpy(dtype="int64"),
-        target_N=targets.soft_targets(train, recipe.vote_smoothing),
+        target_N=targets.soft_targets(train, recipe.vote_smoothing, use_votes=bool(recipe.soft_labels)),
         aux_targets=aux_targets,
         domains=domains,
         domain_NM=targets.domain_targets(train, domains),

@@ -43,6 +43,7 @@ class Recipe:
     augment: str = argument("d4 | crop(64)", meaning="random transforms, in training only")
     tta: str = argument("d4", meaning="test-time views")
     objective: str = argument("soft_bce", meaning='weighted sum of losses, as in "soft_bce + 0.3 * expert"')
+    soft_labels: int = argument(1, low=0, high=1, meaning="1: the target is the share of the experts' votes; 0: the published label")
     vote_smoothing: float = argument(0.0, low=0, meaning="a in the soft target (votes_for + a) / (votes + 2 a)")
     sampler: str = argument("class_balanced", meaning='order of the patches in an epoch: "uniform", "class_balanced(0.5)" …')
     mixup: float = argument(0.0, low=0, meaning="α of Beta(α, α) for MixUp, 0: none")

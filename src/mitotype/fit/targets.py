@@ -20,8 +20,10 @@ from mitotype.losses import TargetSource, Term
 DESCRIPTORS = "descriptors.npy"
 
 
-def soft_targets(cohort: Cohort, smoothing: float) -> np.ndarray:
-    """Return `target_N` in [0, 1], float32: see `datasets.votes.soft_target`."""
+def soft_targets(cohort: Cohort, smoothing: float, *, use_votes: bool = True) -> np.ndarray:
+    """Return `target_N` in [0, 1], float32: see `datasets.votes.soft_target`; without votes the published label."""
+    if not use_votes:
+        return cohort.rows["label"].to_numpy("float32")
     return votes.soft_targets(cohort.rows, smoothing=smoothing).astype("float32")
 
 
