@@ -12,7 +12,7 @@ import pandas as pd
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.run_layout.evaluation import Finding, Severity
 from mitotype.core.schema import OUT_OF_FOLD, TEST
-from mitotype.evaluation.metrics import auroc
+from mitotype.evaluation.metrics import compute
 from mitotype.scores.decision import Decision, has_digest, short_digest
 from mitotype.scores.ensemble import mean_logit
 from mitotype.scores.table import Scores
@@ -201,7 +201,8 @@ def known_overlap(evidence: Evidence) -> str | None:
     To fix it: train with `--hold-out` naming the test set, or test on a set that is external (AtNorM-Br is).
     """
     training, test = _rows(evidence)
-    tested = set(test["dataset"].astype(str)) - set(evidence.held_out)
+    held_out = {name.removesuffix(f"-{TEST}") for name in evidence.held_out} | set(evidence.held_out)
+    tested = set(test["dataset"].astype(str)) - held_out
     for name in training["dataset"].astype(str).unique():
         shared = [other for other in evidence.overlaps.get(name, ()) if other in tested and other != name]
         if shared:
@@ -223,7 +224,8 @@ def inverted_scores(evidence: Evidence) -> str | None:
         return None
     rows = test.joined(mean_logit(test)).dropna(subset=["label"])
     for dataset, group in rows.groupby("dataset", sort=False):
-        number = auroc(group["label"].to_numpy(float), group["logit"].to_numpy(float))
+        label, logit = (group[name].to_numpy(float) for name in ("label", "logit"))
+        number = compute("auroc", label, logit > 0, logit)
         if not np.isnan(number.value) and number.value < MIN_AUROC:
             return f"AUROC is {number.value:.3f} on '{dataset}'."
     return None
