@@ -57,7 +57,8 @@ def names() -> list[str]:
 
 def test_sets() -> list[str]:
     """Return the names of the test sets with fingerprints."""
-    return [name for name in names() if name in (parts := named_parts()) and parts[name][1].is_test_set]
+    known = names()
+    return [name for name, (_, part) in named_parts().items() if part.is_test_set and name in known]
 
 
 def table(dataset: str) -> pd.DataFrame:
