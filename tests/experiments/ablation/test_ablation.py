@@ -11,7 +11,7 @@ import pytest
 
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
-from mitotype.evaluation.metrics import auroc
+from mitotype.evaluation.metrics import compute
 from mitotype.experiments.ablation import ingredients
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
@@ -65,7 +65,12 @@ def test_an_effect_is_the_difference_of_means() -> None:
             base.assign(calibrated_logit=logit, probability=probability, case=base["case_id"], **{"class": decided})
         )
     effects = screening_effects(is_on_RK, tables, ["first", "second"], n_boot=200)
-    value_R = np.array([float(auroc(label, t["calibrated_logit"].to_numpy())) for t in tables])
+    value_R = np.array(
+        [
+            compute("auroc", label, label, t["probability"].to_numpy(), t["calibrated_logit"].to_numpy()).value
+            for t in tables
+        ]
+    )
     expected = value_R[is_on_RK[:, 0]].mean() - value_R[~is_on_RK[:, 0]].mean()
     assert effects[0].difference["auroc"].value == pytest.approx(expected)
     assert effects[0].is_told_apart() and effects[0].improves() and not effects[1].is_told_apart()

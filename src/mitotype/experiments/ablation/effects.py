@@ -15,9 +15,9 @@ import pandas as pd
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.evaluator import decide_rows
-from mitotype.evaluation.interval import REAL, t_interval
-from mitotype.evaluation.metrics import Number, compute
-from mitotype.evaluation.resample import bootstrap_cases, bootstrap_metrics
+from mitotype.evaluation.interval import t_interval
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
+from mitotype.evaluation.resample import bootstrap_cases
 from mitotype.experiments.ablation.design import main_effects
 from mitotype.scores import decision
 from mitotype.scores.ensemble import Combiner
@@ -76,7 +76,7 @@ def screening_effects(
             empty_K = effect_K[len(names) :]
             noise[metric] = float(np.sqrt(np.mean(empty_K**2))) if len(empty_K) else math.nan
             difference[metric] = t_interval(
-                Number(float(effect_K[k])), effect_KD[k], bootstrap, scale=REAL, paired=True
+                Number(float(effect_K[k])), effect_KD[k], bootstrap, scale="real", paired=True
             )
         effects.append(Effect(name, difference, noise))
     return effects
@@ -91,7 +91,7 @@ def paired_effect(name: str, with_it: pd.DataFrame, without: pd.DataFrame, *, n_
             Number(float(values[metric][0] - values[metric][1])),
             replicates[metric][0] - replicates[metric][1],
             bootstrap,
-            scale=REAL,
+            scale="real",
             paired=True,
         )
         for metric in METRICS
