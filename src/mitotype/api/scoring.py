@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 
 from mitotype.api.data import read_cohorts
@@ -147,7 +148,8 @@ def evaluate(
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
         held_out=run.data.hold_out if run else [],
     )
-    return evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    evaluation = evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    return msgspec.structs.replace(evaluation, notes=[*evaluation.notes, *run.notes]) if run else evaluation
 
 
 def report_path(source: str | Path, part: str = TEST) -> Path:
