@@ -48,12 +48,16 @@ def test_boxes_follow_the_paper(alpha: float) -> None:
 N = 16
 
 
-def parts_of(recipe: Recipe, tmp_path: Path, step: int = 0) -> list[tuple[Tensor, Batch]]:
+def parts_of(
+    recipe: Recipe, tmp_path: Path, step: int = 0, rank: int = 0, n_ranks: int = 1
+) -> list[tuple[Tensor, Batch]]:
     """The parts of a step on images of one color each, whose target is that color."""
     value_N = np.linspace(0, 1, N, dtype=np.float32)
     image_N3HW = np.broadcast_to((value_N * 255).round().astype(np.uint8)[:, None, None, None], (N, 3, 64, 64))
     data = TrainData(image_N3HW, np.arange(N) % 2, value_N, {}, domain_NM=np.eye(N, dtype=np.float32))
-    source = BatchSource(recipe, data, Augment(recipe.augment), 0, TrainContext(tmp_path), Ranks(None), None)
+    source = BatchSource(
+        recipe, data, Augment(recipe.augment), 0, TrainContext(tmp_path), Ranks(None, rank, n_ranks), None
+    )
     return list(source.parts(np.arange(N), 0, step))
 
 
@@ -74,6 +78,8 @@ def test_parts_of_a_batch_have_the_same_images(tmp_path: Path) -> None:
         parts = parts_of(Recipe(**fields, cutmix=1.0, mixup=mixup, grad_accum_steps=4), tmp_path)
         assert len(parts) == 4 and torch.equal(torch.cat([x for x, _ in parts]), image_B3CC)
         assert torch.equal(torch.cat([part.target_B for _, part in parts]), batch.target_B)
+        ranks = [parts_of(recipe, tmp_path, rank=rank, n_ranks=2) for rank in range(2)]
+        assert torch.equal(torch.cat([x for [(x, _)] in ranks]), image_B3CC)
 
 
 def test_features_of_mixed_images_are_not_cached(tmp_path: Path) -> None:
