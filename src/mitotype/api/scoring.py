@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 
 from mitotype.api.data import read_cohorts
@@ -149,6 +150,8 @@ def evaluate(
         held_out=run.data.hold_out if run else [],
     )
     evaluation = evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    if run:
+        evaluation = msgspec.structs.replace(evaluation, notes=[*evaluation.notes, *run.notes])
     return evaluation.with_published(published.results())
 
 

@@ -41,12 +41,15 @@ class Recipe:
     # what it is trained on
     frame: str = argument("crop(64)", meaning="deterministic transforms in training and at test time")
     augment: str = argument("d4 | crop(64)", meaning="random transforms, in training only")
+    fourier_targets: str = argument("", meaning='folder of natural images, whose amplitudes the step "fourier" of augment takes over; '
+                                    '"": the color photographs that scikit-image contains')
     tta: str = argument("d4", meaning="test-time views")
     objective: str = argument("soft_bce", meaning='weighted sum of losses, as in "soft_bce + 0.3 * expert"')
     soft_labels: int = argument(1, low=0, high=1, meaning="1: the target is the share of the experts' votes; 0: the published label")
     vote_smoothing: float = argument(0.0, low=0, meaning="a in the soft target (votes_for + a) / (votes + 2 a)")
     sampler: str = argument("class_balanced", meaning='order of the patches in an epoch: "uniform", "class_balanced(0.5)" …')
     mixup: float = argument(0.0, low=0, meaning="α of Beta(α, α) for MixUp, 0: none")
+    cutmix: float = argument(0.0, low=0, meaning="α of Beta(α, α) for CutMix, 0: none; with MixUp each step has one of the two")
     n_views: int = argument(1, low=1, meaning="augmentations of every patch in a step")
     teacher: str = argument("", meaning='run whose scores the loss "distil" learns; "": none')
     # how long and how fast

@@ -41,6 +41,7 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: adaptations.build(recipe.adaptation),
         lambda: _check_sizes(recipe),
         lambda: _check_losses(recipe),
+        lambda: _check_targets(recipe),
         lambda: _check_probe_members(recipe),
         lambda: _check_values(recipe),
     ):
@@ -54,8 +55,10 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
     size_px = recipe.size_px
     if not size_px and recipe.backbone not in features:
         size_px = backbones.get(recipe.backbone).spec.size_px
-    init_from, teacher = _absolute(recipe.init_from), _absolute(recipe.teacher)
-    return dataclasses.replace(recipe, size_px=size_px, init_from=init_from, teacher=teacher)
+    init_from, teacher, targets = (
+        _absolute(path) for path in (recipe.init_from, recipe.teacher, recipe.fourier_targets)
+    )
+    return dataclasses.replace(recipe, size_px=size_px, init_from=init_from, teacher=teacher, fourier_targets=targets)
 
 
 def _absolute(source: str) -> str:
@@ -127,13 +130,25 @@ def _check_losses(recipe: Recipe) -> None:
         if term.compares_views and recipe.n_views < 2:
             what = f"The loss '{name}' compares views of a patch, and n_views is {recipe.n_views}."
             errors.add(UserError(what, fix="set n_views=2"))
-        if term.compares_views and recipe.mixup:
-            what = f"The loss '{name}' compares patches, which MixUp mixes."
-            errors.add(UserError(what, fix="set mixup=0"))
+        for field, title in (("mixup", "MixUp"), ("cutmix", "CutMix")):
+            if term.compares_views and getattr(recipe, field):
+                what = f"The loss '{name}' compares patches, which {title} mixes."
+                errors.add(UserError(what, fix=f"set {field}=0"))
     if recipe.teacher and not any(term.reads_teacher for term in terms.values()):
         what = f"teacher is '{recipe.teacher}', and no loss learns its scores."
         errors.add(UserError(what, fix="add distil to the objective, or leave teacher empty"))
     errors.raise_if_any()
+
+
+def _check_targets(recipe: Recipe) -> None:
+    """Check that target images are used where they are given. An invalid augment is reported elsewhere."""
+    try:
+        needs_targets = Augment(recipe.augment).needs_targets
+    except UserError:
+        return
+    if recipe.fourier_targets and not needs_targets:
+        what = f"fourier_targets is '{recipe.fourier_targets}', and augment has no step that reads it."
+        raise UserError(what, fix="add fourier to augment, or leave fourier_targets empty")
 
 
 def _check_probe_members(recipe: Recipe) -> None:

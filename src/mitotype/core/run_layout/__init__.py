@@ -29,6 +29,7 @@ from mitotype.core.run_layout.run import (
     PluginRecord,
     RunRecord,
     SplitRecord,
+    TargetsRecord,
     read_finished_run,
     read_run,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "PluginRecord",
     "RunRecord",
     "SplitRecord",
+    "TargetsRecord",
     "Threshold",
     "Variant",
     "WeightsSource",

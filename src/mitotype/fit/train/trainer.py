@@ -58,7 +58,9 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
         ema, optims = EMA(model, recipe.ema_decay), build_optimizers(recipe, model, context.amp_dtype)
         state = checkpoint.TrainState(model, ema, optims)
         checkpoint.load(context.dir, state)
-        augment = Augment(recipe.augment)
+        augment = Augment(
+            recipe.augment, bank_K3HW=None if data.bank_K3CC is None else torch.from_numpy(data.bank_K3CC)
+        )
         cache = frozen_cache.build(model, recipe, data, augment, context) if ranks.count == 1 else None
         batches = BatchSource(recipe, data, augment, seed, context, ranks, cache)
         # Epochs
