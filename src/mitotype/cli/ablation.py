@@ -35,6 +35,7 @@ def ablate(
     from mitotype.api import ablation
     from mitotype.core.errors import UserError
     from mitotype.experiments.ablation import report
+    from mitotype.experiments.ablation.result import to_record
     from mitotype.jobs.task import Callbacks
 
     output.notice()
@@ -47,5 +48,5 @@ def ablate(
             folds=[int(number) for number in numbers], strongest=strongest, seeds=seeds, mpp_um=mpp, device=device,
             backend=backend, workers=workers, n_boot=n_boot, callbacks=Callbacks(output.log_training(display)),
         )  # fmt: skip
-    output.print_json(report.to_record(result)) if as_json else output.show(report.markdown(result, "ablation.svg"))
+    output.print_json(to_record(result)) if as_json else output.show(report.markdown(result, "ablation.svg"))
     output.info(f"open {out / 'ablation.md'}")

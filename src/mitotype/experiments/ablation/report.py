@@ -6,49 +6,18 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mitotype.core import records, text_tables
-from mitotype.core.records import Format2, Name, Record
 from mitotype.core.run_layout import LogLine, names
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import NOTICE
 from mitotype.experiments.ablation.effects import METRICS, Effect
-
-if TYPE_CHECKING:
-    from mitotype.experiments.ablation.run import AblationResult
+from mitotype.experiments.ablation.result import AblationResult
 
 HEADERS = ("ingredient", "AUROC", "log loss", "balanced accuracy", "reading")
-
-
-class EffectRecord(Record, frozen=True):
-    name: Name
-    difference: dict[Name, Interval]
-    noise: dict[Name, float | None]
-
-
-class EffectsRecord(Format2, frozen=True, kw_only=True):
-    """effects.json: value with an ingredient minus value without it, by metric."""
-
-    screened: list[EffectRecord]
-    confirmed: list[EffectRecord]
-    combined: list[EffectRecord]
-
-
-def to_record(result: AblationResult) -> EffectsRecord:
-    def convert(effects: Sequence[Effect]) -> list[EffectRecord]:
-        return [EffectRecord(e.name, dict(e.difference), {k: _finite(v) for k, v in e.noise.items()}) for e in effects]
-
-    return EffectsRecord(
-        screened=convert(result.screened), confirmed=convert(result.confirmed), combined=convert(result.combined)
-    )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def fit_seconds(run_dirs: Sequence[Path]) -> float:

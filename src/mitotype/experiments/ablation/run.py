@@ -14,14 +14,13 @@ from pathlib import Path
 
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
-from mitotype.core.records import Count, Digest, Format2, Name, Text
 from mitotype.core.run_layout import LogLine, names, now, read_patches, read_run
-from mitotype.core.run_layout.run import RecipeFields
 from mitotype.core.schema import Cohort
 from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
 from mitotype.experiments.ablation.effects import Effect, decided, paired_effect, screening_effects
 from mitotype.experiments.ablation.ingredient import Ingredient, ingredients, reduced
+from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
 from mitotype.fit import run
 from mitotype.fit.member import fit_member
 from mitotype.fit.members import MemberPlan, is_complete, plan_members
@@ -35,20 +34,6 @@ from mitotype.scores import table
 NAME, EFFECTS, PAGE, PLOT = "ablation.json", "effects.json", "ablation.md", "ablation.svg"
 SCREEN, CONFIRM, COMPLETE = "screen", "confirm", "complete"
 CONTENTS = (NAME, EFFECTS, PAGE, PLOT, SCREEN, CONFIRM)
-
-
-class AblationRecord(Format2, frozen=True, kw_only=True):
-    """ablation.json. `is_on` has a row for every screening run and a column for every ingredient, then unused columns."""
-
-    recipe: RecipeFields
-    ingredients: list[Name]
-    is_on: list[list[bool]]
-    folds: list[Count]
-    strongest: Count
-    seeds: Count
-    digest: Digest
-    sources: list[Text]
-    started: Name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,18 +58,6 @@ class AblationConfig:
     workers: int = 0
     n_boot: int = 1000
     callbacks: Callbacks = field(default_factory=Callbacks)
-
-
-@dataclass(frozen=True)
-class AblationResult:
-    """The effects of an ablation: by screening, confirmed, and of ways to combine the members of the complete recipe."""
-
-    record: AblationRecord
-    screened: Sequence[Effect]
-    confirmed: Sequence[Effect]
-    combined: Sequence[Effect]
-    machine: str
-    fit_s: float
 
 
 def ablate(config: AblationConfig) -> AblationResult:
@@ -213,5 +186,5 @@ def _write(
     result = AblationResult(record, screened, confirmed, combined, machine, report.fit_seconds(screen_dirs))
     files.write_text(config.out / PLOT, report.plot(result))
     files.write_text(config.out / PAGE, report.markdown(result, PLOT))
-    records.write(config.out / EFFECTS, report.to_record(result))
+    records.write(config.out / EFFECTS, to_record(result))
     return result
