@@ -69,11 +69,23 @@ class Sensitivity:
         return sensitivity_threshold(probability, label, self.value)
 
 
+@dataclass(frozen=True)
+class Specificity:
+    """The lowest threshold with a specificity of at least `value`, which is the one with the best sensitivity."""
+
+    is_fitted: ClassVar[bool] = True
+    value: float = argument(low=0, high=1, open_low=True, open_high=True, meaning="lowest allowed specificity")
+
+    def threshold(self, probability: np.ndarray, label: np.ndarray) -> float:
+        return specificity_threshold(probability, label, self.value)
+
+
 RULES: Mapping[str, type[Rule]] = {
     "half": Half,
     "at": At,
     "balanced_accuracy": BalancedAccuracy,
     "sensitivity": Sensitivity,
+    "specificity": Specificity,
 }
 
 
@@ -97,15 +109,22 @@ def fit(
     value = fitter.threshold(p, y)
     if not fitter.is_fitted:
         return Threshold(value, rule)
-    fold = case_folds(case, y, folds=folds, seed=seed)
-    predicted = np.zeros(len(y), bool)
-    for index in range(int(fold.max()) + 1):
-        others = fold != index
-        if not _has_both_classes(y[others]):
-            return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
-        predicted[~others] = p[~others] >= fitter.threshold(p[others], y[others])
+    predicted = cross_fitted(p, y, case_folds(case, y, folds=folds, seed=seed), fitter)
+    if predicted is None:
+        return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
     sensitivity, specificity = float(predicted[y == 1].mean()), float((~predicted[y == 0]).mean())
     return Threshold(value, rule, sensitivity, specificity, (sensitivity + specificity) / 2)
+
+
+def cross_fitted(probability: np.ndarray, label: np.ndarray, fold: np.ndarray, rule: Rule) -> np.ndarray | None:
+    """Return whether each row reaches the threshold that `rule` gives on the other folds; None where these lack a class."""
+    predicted = np.zeros(len(label), bool)
+    for index in range(int(fold.max()) + 1):
+        others = fold != index
+        if not _has_both_classes(label[others]):
+            return None
+        predicted[~others] = probability[~others] >= rule.threshold(probability[others], label[others])
+    return predicted
 
 
 def _has_both_classes(label: np.ndarray) -> bool:
@@ -124,6 +143,19 @@ def sensitivity_threshold(probability: np.ndarray, label: np.ndarray, sensitivit
         return float(last)
     above = np.nextafter(below.max(), 1)  # adjacent floating-point numbers have no midpoint: it would round down
     return float(max((last + below.max()) / 2, above))
+
+
+def specificity_threshold(probability: np.ndarray, label: np.ndarray, specificity: float) -> float:
+    """Return the lowest threshold that at most the share 1 - `specificity` of the normal rows reaches.
+
+    It is the midpoint between two scores, or 1 where the highest score is that of too many normal rows.
+    """
+    negative = np.sort(probability[label == 0])
+    last = negative[int(np.ceil(specificity * len(negative) - 1e-9)) - 1]  # the highest that is called normal
+    above = probability[probability > last]
+    if not len(above):
+        return 1.0
+    return float(max((last + above.min()) / 2, np.nextafter(last, 1)))
 
 
 def smoothed_optimum(probability: np.ndarray, label: np.ndarray) -> float:
