@@ -9,8 +9,9 @@ from scipy.special import expit
 
 from mitotype.core.run_layout import OperatingCurve
 from mitotype.core.run_layout.operating import Rate
-from mitotype.scores import decision, operating, threshold
+from mitotype.scores import decision, operating
 from mitotype.scores.decision import Decision
+from mitotype.scores.thresholds.specificity import specificity_threshold
 
 
 def rows_of(seed: int, cases: int = 60, per_case: int = 12, spread: float = 0.8) -> pd.DataFrame:
@@ -94,6 +95,6 @@ def test_rows_that_cannot_be_cross_fitted_have_no_points(fitted: Decision) -> No
 
 def test_the_specificity_rule_takes_the_lowest_threshold() -> None:
     probability, label = np.array([0.1, 0.2, 0.3, 0.4, 0.9]), np.array([0, 0, 0, 0, 1])
-    assert threshold.specificity_threshold(probability, label, 0.75) == pytest.approx(0.35)
-    assert threshold.specificity_threshold(probability, label, 1.0) == pytest.approx(0.65)
-    assert threshold.specificity_threshold(probability[:4], label[:4], 1.0) == 1.0
+    assert specificity_threshold(probability, label, 0.75) == pytest.approx(0.35)
+    assert specificity_threshold(probability, label, 1.0) == pytest.approx(0.65)
+    assert specificity_threshold(probability[:4], label[:4], 1.0) == 1.0

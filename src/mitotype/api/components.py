@@ -7,7 +7,13 @@ from importlib import import_module
 from mitotype.core.errors import unknown_name
 from mitotype.core.registry import Registry
 
-KINDS = ("backbones", "datasets", "features", "losses", "recipes", "transforms")
+PACKAGES = {  # where the registry of each kind is, under its name
+    "datasets": "mitotype.datasets", "backbones": "mitotype.backbones", "adaptations": "mitotype.backbones.adaptations",
+    "features": "mitotype.features", "transforms": "mitotype.transforms", "tta": "mitotype.transforms.tta.view_set",
+    "losses": "mitotype.losses", "samplers": "mitotype.fit.train.samplers", "optimizers": "mitotype.fit.train.optimizers",
+    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "thresholds": "mitotype.scores.thresholds",
+    "abstentions": "mitotype.scores.abstentions", "checks": "mitotype.evaluation.checks",
+}  # fmt: skip
 
 
 def list_components(kind: str) -> list[str]:
@@ -15,8 +21,9 @@ def list_components(kind: str) -> list[str]:
 
     Parameters
     ----------
-    kind : {"backbones", "datasets", "features", "losses", "recipes", "transforms"}
-        Kind of component. ``mitotype KIND NAME`` shows the facts of one.
+    kind : str
+        Kind of component, as the commands that list them: backbones, datasets, losses … ``mitotype KIND NAME`` shows the
+        facts of one.
 
     Returns
     -------
@@ -38,7 +45,7 @@ def list_components(kind: str) -> list[str]:
     >>> "morphology" in mitotype.list_components("features")
     True
     """
-    if kind not in KINDS:
-        raise unknown_name("kind", kind, KINDS, "mitotype --help")
-    registry: Registry[object] = getattr(import_module(f"mitotype.{kind}"), kind)
+    if kind not in PACKAGES:
+        raise unknown_name("kind", kind, PACKAGES, "mitotype --help")
+    registry: Registry[object] = getattr(import_module(PACKAGES[kind]), kind)
     return registry.names()

@@ -12,7 +12,7 @@ from mitotype.core.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-VERIFIED = ("built", "loaded", "parity")
+VERIFIED = ("no", "built", "loaded", "parity")
 HUB = "hf-hub:"
 
 
@@ -57,7 +57,7 @@ class ModelSpec:
     license, gated         license, and whether the hub requires a request for access
     commercial             whether the license allows commercial use
     shareable_derivatives  whether it allows sharing what is trained on the weights
-    verified               how far the entry was proven: "built", "loaded" or "parity"
+    verified               how far the entry was proven: "no", "built", "loaded" or "parity"
     source                 where the facts were read
     """
 
@@ -136,8 +136,15 @@ class Backbone:
     build: Build
 
 
+Source = Callable[[str], Backbone]
+
+
 class BackboneRegistry(Registry[Backbone]):
     """Registry of backbones: `@backbones.add("virchow2", ModelSpec(...))` above the function that builds the trunk."""
+
+    def __init__(self, kind: str, plural: str, package: str) -> None:
+        super().__init__(kind, plural, package)
+        self._sources: dict[str, Source] = {}
 
     def add(self, name: str, spec: ModelSpec) -> Callable[[Build], Build]:  # type: ignore[override]
         def register(build: Build) -> Build:
@@ -145,6 +152,26 @@ class BackboneRegistry(Registry[Backbone]):
             return build
 
         return register
+
+    def add_source(self, prefix: str) -> Callable[[Source], Source]:
+        """Return a decorator that adds a function from names that begin with `prefix` to backbones, which are not listed."""
+
+        def register(source: Source) -> Source:
+            self._sources[prefix] = source
+            return source
+
+        return register
+
+    def get(self, name: str) -> Backbone:
+        source = self._source(name)
+        return source(name) if source else super().get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return self._source(name) is not None or super().__contains__(name)
+
+    def _source(self, name: str) -> Source | None:
+        self._fill()
+        return next((source for prefix, source in self._sources.items() if name.startswith(prefix)), None)
 
 
 backbones = BackboneRegistry("backbone", "backbones", "mitotype.backbones.families")

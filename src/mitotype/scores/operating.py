@@ -17,7 +17,10 @@ from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores import abstain, ensemble, table
 from mitotype.scores.calibrate import logit_of, sigmoid
 from mitotype.scores.decision import Decision, case_keys
-from mitotype.scores.threshold import Rule, Sensitivity, Specificity, cross_fitted
+from mitotype.scores.threshold import cross_fitted
+from mitotype.scores.thresholds import ThresholdRule
+from mitotype.scores.thresholds.sensitivity import Sensitivity
+from mitotype.scores.thresholds.specificity import Specificity
 
 GRID = tuple(step / 200 for step in range(100, 200))  # .500, .505 … .995
 MIN_CASES = 5  # fewer have no interval
@@ -38,7 +41,7 @@ def fit_curve(rows: pd.DataFrame, decision: Decision, *, seed: int = 0, level: f
 
     def points(rule: type[Sensitivity] | type[Specificity]) -> Iterator[OperatingPoint]:
         for value in GRID:
-            fitter: Rule = rule(value)
+            fitter: ThresholdRule = rule(value)
             threshold = fitter.threshold(p, y)
             predicted = cross_fitted(p, y, fold, fitter)
             if predicted is None:

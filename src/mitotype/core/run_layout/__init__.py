@@ -24,7 +24,15 @@ from mitotype.core.run_layout.member import (
 from mitotype.core.run_layout.ood import LinearDetector, OodRates, OodRecord, read_ood
 from mitotype.core.run_layout.operating import OperatingCurve, OperatingPoint
 from mitotype.core.run_layout.patches import read_patches, read_scores
-from mitotype.core.run_layout.run import DataRecord, Machine, RunRecord, SplitRecord, read_finished_run, read_run
+from mitotype.core.run_layout.run import (
+    DataRecord,
+    Machine,
+    PluginRecord,
+    RunRecord,
+    SplitRecord,
+    read_finished_run,
+    read_run,
+)
 
 __all__ = [
     "Abstention",
@@ -49,6 +57,7 @@ __all__ = [
     "Opening",
     "OperatingCurve",
     "OperatingPoint",
+    "PluginRecord",
     "RunRecord",
     "SplitRecord",
     "Threshold",
