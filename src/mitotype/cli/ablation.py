@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Settings, split_names
+from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Quiet, Settings, Threads, split_names
+from mitotype.core.errors import UserError
 
 
 def ablate(
@@ -25,6 +26,8 @@ def ablate(
     workers: Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")] = 0,
     as_json: Json = False,
     n_boot: NBoot = 1000,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Estimate what each ingredient is worth.
 
@@ -33,20 +36,15 @@ def ablate(
     Example: mitotype ablate giedziun2025 --data AMi-Br_Benchmark --set backbone=efficientnet-lite0 --out runs/ablation
     """
     from mitotype.api import ablation
-    from mitotype.core.errors import UserError
-    from mitotype.experiments.ablation import report
-    from mitotype.experiments.ablation.result import to_record
-    from mitotype.jobs.task import Callbacks
 
-    output.notice()
+    output.notice(quiet=quiet)
     numbers = folds.split(",")
     if not all(number.strip().isdigit() for number in numbers):
         raise UserError(f"--folds is '{folds}'.", allowed="numbers of folds, as in 1,2")
-    with output.ProgressDisplay() as display:
-        result = ablation.ablate(
-            recipe, data, out, hold_out=split_names(hold_out), settings=settings or (), n_runs=runs,
-            folds=[int(number) for number in numbers], strongest=strongest, seeds=seeds, mpp_um=mpp, device=device,
-            backend=backend, workers=workers, n_boot=n_boot, callbacks=Callbacks(output.log_training(display)),
-        )  # fmt: skip
-    output.print_json(to_record(result)) if as_json else output.show(report.markdown(result, "ablation.svg"))
+    result = ablation.ablate(
+        recipe, data, out, hold_out=split_names(hold_out), settings=settings or (), n_runs=runs,
+        folds=[int(number) for number in numbers], strongest=strongest, seeds=seeds, mpp_um=mpp, device=device,
+        backend=backend, workers=workers, n_boot=n_boot, threads=threads, quiet=quiet,
+    )  # fmt: skip
+    output.print_json(ablation.to_record(result)) if as_json else output.show(ablation.page_text(result))
     output.info(f"open {out / 'ablation.md'}")
