@@ -10,7 +10,7 @@ import pytest
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout.run import RECIPE_FIELDS_1
 from mitotype.fit import recipe as recipes
-from mitotype.fit.recipe import FIELDS, Recipe
+from mitotype.fit.recipe import FIELDS, EnsembleRecipe, Recipe
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes as registry
 
@@ -18,9 +18,12 @@ from mitotype.recipes import recipes as registry
 @pytest.mark.parametrize("name", registry.names())
 def test_every_recipe_is_valid_and_reads_back(name: str) -> None:
     recipe = registry.get(name)()
-    validate_recipe(recipe)
     assert recipe.name == name
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    members = recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,)
+    for member in members:
+        validate_recipe(member)
+        assert Recipe.from_dict(member.to_dict()) == member
+    assert len({member.name for member in members}) == len(members)
     doc = registry.get(name).__doc__ or ""
     assert "Command:" in doc
     assert "Cost:" in doc

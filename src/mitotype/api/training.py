@@ -21,7 +21,7 @@ from mitotype.core.schema import Cohort
 from mitotype.datasets import overlaps, splits
 from mitotype.fit import recipe as recipe_files
 from mitotype.fit import run as runs
-from mitotype.fit.recipe import Recipe
+from mitotype.fit.recipe import EnsembleRecipe, Recipe
 from mitotype.fit.train import distributed
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
@@ -57,9 +57,17 @@ def load_recipe(source: str | os.PathLike[str] = "default", settings: Sequence[s
     >>> mitotype.load_recipe("demo", ["epochs=5"]).epochs
     5
     """
-    is_path = not isinstance(source, str) or (source not in recipes and walk.exists(Path(source)))
-    recipe = recipe_files.read_recipe(Path(source)) if is_path else recipes.get(str(source))()
+    recipe = find_recipe(source)
+    if isinstance(recipe, EnsembleRecipe):
+        what = f"'{recipe.name}' is an ensemble of {len(recipe.members)} recipes."
+        raise UserError(what, fix=f"train it: mitotype train {recipe.name}")
     return recipe_files.with_settings(recipe, settings)
+
+
+def find_recipe(source: str | os.PathLike[str]) -> Recipe | EnsembleRecipe:
+    """Return a recipe by its name, or that of a run."""
+    is_path = not isinstance(source, str) or (source not in recipes and walk.exists(Path(source)))
+    return recipe_files.read_recipe(Path(source)) if is_path else recipes.get(str(source))()
 
 
 def train(
