@@ -86,6 +86,8 @@ def _check_adaptation(recipe: Recipe, model_spec: ModelSpec) -> None:
         adaptation = adaptations.build(recipe.adaptation)
     except UserError:
         return
+    if reason := adaptation.unsupported_reason(model_spec):
+        raise UserError(f"'{recipe.adaptation}' does not fit {recipe.backbone}: {reason}.", fix="set adaptation=full, or another")
     has_layers = model_spec.blocks > 0 or model_spec.state_dict_format != "own"  # timm knows the layers of its nets
     if not has_layers and (recipe.grad_checkpointing or adaptation.decay != 1):
         what = f"{recipe.backbone} has no blocks for grad_checkpointing=1 or for a learning rate that falls from block to block."
