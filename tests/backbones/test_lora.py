@@ -30,7 +30,9 @@ def trainable(name: str, adaptation: str) -> dict[str, int]:
     return {key: p.numel() for key, p in trunk.named_parameters() if p.requires_grad}
 
 
-@pytest.mark.parametrize(("name", "modules"), [("efficientnet-lite0", 31), ("efficientnet-lite1", 41), ("efficientnet-lite2", 41)])
+@pytest.mark.parametrize(
+    ("name", "modules"), [("efficientnet-lite0", 31), ("efficientnet-lite1", 41), ("efficientnet-lite2", 41)]
+)
 def test_the_1x1_convolutions_are_adapted_and_no_grouped_one(name: str, modules: int) -> None:
     trained = trainable(name, "lora(8, 16)")
     assert len(trained) == 2 * modules
@@ -99,7 +101,9 @@ def test_one_step_trains_query_and_value_and_nothing_else(base: weights.Pretrain
     assert changed == expected | {"head.weight", "head.bias"} == {key for key, _ in trained_tensors(net)}
 
 
-def test_members_of_query_and_value_are_stored_and_share_their_base(base: weights.PretrainedWeights, tmp_path: Path) -> None:
+def test_members_of_query_and_value_are_stored_and_share_their_base(
+    base: weights.PretrainedWeights, tmp_path: Path
+) -> None:
     views, expected, member_dirs = [("identity", lambda x: x)], [], []
     for seed in range(3):
         member_dirs.append(tmp_path / "members" / str(seed))
@@ -108,13 +112,20 @@ def test_members_of_query_and_value_are_stored_and_share_their_base(base: weight
         expected.append(predict(net, IMAGE_N3HW, lambda x: x.float() / 255, views, InferenceConfig()).logit["identity"])
     assert np.ptp(np.stack(expected), 0).min() > 0.01
     [ensemble] = shared_base.read_ensembles(member_dirs)
-    for logit_N, prediction in zip(expected, predict_ensemble(ensemble, IMAGE_N3HW, lambda x: x.float() / 255, views), strict=True):
-        np.testing.assert_allclose(prediction.logit["identity"], logit_N, atol=5e-3)  # members are stored in half precision
+    for logit_N, prediction in zip(
+        expected, predict_ensemble(ensemble, IMAGE_N3HW, lambda x: x.float() / 255, views), strict=True
+    ):
+        np.testing.assert_allclose(
+            prediction.logit["identity"], logit_N, atol=5e-3
+        )  # members are stored in half precision
 
 
 @pytest.mark.parametrize(
     ("name", "adaptation", "message"),
-    [("vit-mini8", "lora(4, targets=qv, dora=1)", "trains the length of the key"), ("convnext-base", "lora(4, targets=qv)", "needs attention")],
+    [
+        ("vit-mini8", "lora(4, targets=qv, dora=1)", "trains the length of the key"),
+        ("convnext-base", "lora(4, targets=qv)", "needs attention"),
+    ],
 )
 def test_what_query_and_value_cannot_be_combined_with(name: str, adaptation: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

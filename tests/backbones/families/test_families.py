@@ -66,7 +66,14 @@ SAME_AS_TINY = {
 }  # their siblings are those of convnextv2-tiny or -atto
 SAME_AS_TINY |= {"efficientnet-lite1", "efficientnet-lite2"}  # as efficientnet-lite0, with more blocks
 FREE = {"h-optimus-0", "hibou-b", "hibou-l", "midnight-12k", "convnext-base", "swin-base", "vit-s16", "vit-l16"}
-FREE |= {"dinov2-vits14", "dinov2-vitb14", "dinov2-vitl14", "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"}
+FREE |= {
+    "dinov2-vits14",
+    "dinov2-vitb14",
+    "dinov2-vitl14",
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
+}
 NO_DERIVATIVES = {"uni", "uni2-h", "virchow2", "h-optimus-1", "h0-mini", "gpfm"}
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 HOPT = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))

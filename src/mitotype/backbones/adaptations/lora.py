@@ -81,7 +81,9 @@ class Lora(Adaptation):
         of_another_type = [f"{name} ({type(m).__name__})" for name, m in matches if not _is_of(spec.lora_layer, m)]
         if of_another_type or len(matches) != spec.lora_modules:
             what = f"lora_targets of {spec.arch} matches {len(matches)} modules instead of {spec.lora_modules}"
-            raise ValueError(what + (f"; not {spec.lora_layer}: {', '.join(of_another_type)}" if of_another_type else ""))
+            raise ValueError(
+                what + (f"; not {spec.lora_layer}: {', '.join(of_another_type)}" if of_another_type else "")
+            )
         if self.targets == "all":
             if self.last or not isinstance(trunk, TransformerTrunk):
                 what = f"lora(targets=all{f', last={self.last}' if self.last else ''}) adapts the convolution before the first block."

@@ -41,7 +41,9 @@ class QueryValueLora(nn.Module):
         """Return one Linear module with the update in its weight."""
         base = self.base_layer
         linear = nn.Linear(base.in_features, base.out_features, bias=base.bias is not None, device=base.weight.device)
-        q_OD, v_OD = (self.get_parameter(f"lora_B_{part}") @ self.get_parameter(f"lora_A_{part}") for part in ("q", "v"))
+        q_OD, v_OD = (
+            self.get_parameter(f"lora_B_{part}") @ self.get_parameter(f"lora_A_{part}") for part in ("q", "v")
+        )
         update = self.scale * torch.cat([q_OD, torch.zeros_like(q_OD), v_OD])
         state = {"weight": base.weight + update.to(base.weight.dtype)}
         linear.load_state_dict(state if base.bias is None else state | {"bias": base.bias})

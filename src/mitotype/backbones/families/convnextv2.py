@@ -1,6 +1,14 @@
 """ConvNeXt V2 (arXiv 2301.00808): masked autoencoders, fine-tuned on ImageNet, or a file of the user's own."""
 
-from mitotype.backbones.fact_groups import CC_BY_NC, CONVNEXT_LORA, SIZE_224, TIMM_NATURAL, conv_lora, linear_lora, no_tokens
+from mitotype.backbones.fact_groups import (
+    CC_BY_NC,
+    CONVNEXT_LORA,
+    SIZE_224,
+    TIMM_NATURAL,
+    conv_lora,
+    linear_lora,
+    no_tokens,
+)
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.pooled_trunk import PooledTrunk
 

@@ -19,7 +19,9 @@ for size, (size_px, params_m, bottlenecks) in SIZES.items():
         ModelSpec(
             **(TIMM_NATURAL | {"state_dict_format": "efficientnet-lite"}),
             **no_tokens(1280),
-            **conv_lora(r".*blocks\.\d+\.\d+\.conv_(pw|pwl)", 1 + 2 * bottlenecks),  # 1 × 1; the depthwise ones are grouped
+            **conv_lora(
+                r".*blocks\.\d+\.\d+\.conv_(pw|pwl)", 1 + 2 * bottlenecks
+            ),  # 1 × 1; the depthwise ones are grouped
             **APACHE,
             weights=f"hf-hub:timm/tf_efficientnet_lite{size}.in1k",
             arch=f"tf_efficientnet_lite{size}",
