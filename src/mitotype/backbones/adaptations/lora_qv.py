@@ -20,12 +20,12 @@ class QueryValueLora(nn.Module):
         super().__init__()
         self.base_layer, self.scale, self.dropout = qkv, scale, nn.Dropout(dropout)
         self.width = qkv.out_features // 3
-        like = {"dtype": torch.float32, "device": qkv.weight.device}
+        device = qkv.weight.device
         for part in ("q", "v"):
-            a_RD = torch.empty(rank, qkv.in_features, **like)
+            a_RD = torch.empty(rank, qkv.in_features, device=device)
             nn.init.kaiming_uniform_(a_RD, a=5**0.5)
             self.register_parameter(f"lora_A_{part}", nn.Parameter(a_RD))
-            self.register_parameter(f"lora_B_{part}", nn.Parameter(torch.zeros(self.width, rank, **like)))
+            self.register_parameter(f"lora_B_{part}", nn.Parameter(torch.zeros(self.width, rank, device=device)))
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         qkv_BTE, dropped_BTD = self.base_layer(x_BTD), self.dropout(x_BTD)
