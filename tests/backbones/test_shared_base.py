@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from mitotype.backbones import member_files, shared_base, weights
-from mitotype.backbones.adapters import trained_tensors
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import InferenceConfig, predict, predict_ensemble
 from mitotype.backbones.transformer_trunk import TransformerTrunk

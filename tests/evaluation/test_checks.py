@@ -25,7 +25,8 @@ def test_clean_cohort_has_only_warnings(small: Scores, evaluation: Evaluation) -
 
 
 def test_every_check_has_a_page_and_a_finding(small: Scores) -> None:
-    for code, check in checks.CHECKS.items():
+    for code in checks.checks:
+        check = checks.checks.get(code)
         assert code == check.code and "To fix it:" in check.page and len(check.page) > 150
     patches = small.patches
     test, training = patches.index[patches["dataset"] == "atnorm-md"], patches.index[patches["dataset"] == "amibr"]

@@ -11,7 +11,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
-from mitotype.backbones import adapters, backbones
+from mitotype.backbones import backbones
+from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
@@ -182,7 +183,7 @@ def test_a_bundle_contains_an_own_base_and_names_a_published_one(toy_cohort: Coh
                                   "full(1.5)", "probe(last=1)", "lora | probe", ""])  # fmt: skip
 def test_invalid_adaptations(text: str) -> None:
     with pytest.raises(UserError):
-        adapters.parse(text)
+        adaptations.build(text)
 
 
 def test_adapting_random_weights_is_an_error() -> None:

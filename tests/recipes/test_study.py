@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from timm.models.swin_transformer import SwinTransformer
 
-from mitotype.backbones import adapters, backbones
+from mitotype.backbones import backbones
+from mitotype.backbones.adaptations import adaptations
+from mitotype.backbones.adaptations.lora import Lora
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.fit import run
-from mitotype.fit.train import schedule
+from mitotype.fit.train.schedules import schedules
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
 from mitotype.recipes.study import AUGMENT, END_TO_END_INIT, study_recipe
@@ -48,8 +50,8 @@ def test_every_model_of_the_study_has_its_recipe(model: str, adaptation: str) ->
     assert recipe.head_init == ("timm" if adaptation == "lora" and model in ("uni", "uni2-h", "gigapath") else "linear")
     assert Frame(recipe.frame).output_px(128) == Augment(recipe.augment).output_px(128) == 224
     if adaptation == "lora":
-        assert adapters.parse(recipe.adaptation) == adapters.Lora(8, 16, 0.3, targets="all")
-    assert recipe.lr * schedule.build(recipe.schedule).min_scale == pytest.approx(1e-7)
+        assert adaptations.build(recipe.adaptation) == Lora(8, 16, 0.3, targets="all")
+    assert recipe.lr * schedules.build(recipe.schedule).min_scale == pytest.approx(1e-7)
 
 
 def test_the_nets_of_the_study_are_those_of_its_scripts() -> None:

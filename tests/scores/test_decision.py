@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,10 +13,14 @@ from hypothesis import strategies as st
 from mitotype.core import arguments, records
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
+from mitotype.core.registry import Registry
 from mitotype.scores import abstain, calibrate, decision, threshold
+from mitotype.scores.abstentions import abstentions
 from mitotype.scores.decision import Decision
 from mitotype.scores.ensemble import mean_logit
+from mitotype.scores.risk_coverage import risk_coverage
 from mitotype.scores.table import Scores
+from mitotype.scores.thresholds import thresholds
 
 
 def synthetic_logits(
@@ -174,9 +178,9 @@ def test_sensitivity_threshold_is_the_highest(rows: list[tuple[float, bool]], se
     assert (p[y == 1] >= above).mean() < required
 
 
-@pytest.mark.parametrize("rules", [threshold.RULES, abstain.RULES])
-def test_every_rule_is_documented(rules: Mapping[str, type]) -> None:
-    for rule in rules.values():
+@pytest.mark.parametrize("rules", [thresholds, abstentions], ids=["thresholds", "abstentions"])
+def test_every_rule_is_documented(rules: Registry[type]) -> None:
+    for rule in map(rules.get, rules):
         assert arguments.summary(rule).endswith(".") and all(a.meaning for a in arguments.arguments_of(rule))
 
 
@@ -219,7 +223,7 @@ def test_abstention_rules() -> None:
 
 def test_risk_coverage_by_hand() -> None:
     p, y = np.array([0.1, 0.4, 0.6, 0.6, 0.95]), np.array([0, 1, 1, 0, 1])
-    table = abstain.risk_coverage(p, y, 0.5)
+    table = risk_coverage(p, y, 0.5)
     assert list(table["coverage"]) == pytest.approx([1.0, 0.4, 0.2])
     assert list(table["error"]) == pytest.approx([0.4, 0.0, 0.0])
     assert table["balanced_accuracy"].iloc[0] == pytest.approx((2 / 3 + 1 / 2) / 2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mitotype.transforms import tta_views
-from mitotype.transforms.tta_jitter import JITTERS, SHIFT_PX, ZOOM
+from mitotype.transforms.tta.around import JITTERS, SHIFT_PX, ZOOM
 
 SIDE = 33  # odd: one pixel is the centre
 

@@ -15,7 +15,7 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mitotype.backbones import adapters
+from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.heads import LinearHead
 from mitotype.backbones.model_spec import NORMALIZATION, backbones
 from mitotype.core import seeds
@@ -56,7 +56,7 @@ class Classifier(nn.Module):
         self.trunk = backbone.build(spec, self.size_px, dict(architecture.model_kwargs))
         if base_state is not None:
             load_trunk(self.trunk, base_state, architecture.backbone)
-        adaptation = adapters.parse(architecture.adaptation)
+        adaptation = adaptations.build(architecture.adaptation)
         adaptation.apply(self.trunk, spec)
         width = spec.pooling[architecture.pooling]
         self.dropout = nn.Dropout(architecture.head_dropout)

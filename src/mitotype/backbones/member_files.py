@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, channels_last, nn
 
-from mitotype.backbones import adapters, weights
+from mitotype.backbones import weights
+from mitotype.backbones.adaptations import adaptations, trained_tensors
 from mitotype.backbones.classifier import Architecture, Classifier
 from mitotype.backbones.model_spec import backbones
 from mitotype.core import files, records, run_layout
@@ -47,7 +48,7 @@ def write_member(member_dir: Path, name: str, frame: str, classifier: Classifier
 
     Only what was trained is written. The base is named by its digest.
     """
-    trained = dict(adapters.trained_tensors(classifier))
+    trained = dict(trained_tensors(classifier))
     return write_tensors(member_dir, name, frame, classifier.architecture, trained, **fields)
 
 
@@ -81,7 +82,7 @@ def read_head(member_dir: Path) -> nn.Module:
     record, raw = run_layout.read_weights(member_dir)
     architecture = architecture_of(record, member_dir)
     width = backbones.get(architecture.backbone).spec.pooling[architecture.pooling]
-    head = adapters.parse(architecture.adaptation).build_head(width)
+    head = adaptations.build(architecture.adaptation).build_head(width)
     state = {key.removeprefix("head."): value.float() for key, value in load(raw).items() if key.startswith("head.")}
     head.load_state_dict(state)
     return head.eval()
@@ -98,7 +99,7 @@ def load_state(classifier: Classifier, raw: bytes, source: str) -> None:
     """Load safetensors bytes into a classifier: exactly the tensors that were trained, in their shapes."""
     try:
         state = {key: value.float() if value.is_floating_point() else value for key, value in load(raw).items()}
-        expected = {name for name, _ in adapters.trained_tensors(classifier)}
+        expected = {name for name, _ in trained_tensors(classifier)}
         if state.keys() != expected:
             mismatches = sorted(state.keys() ^ expected)
             raise KeyError(f"{len(mismatches)} tensors are missing or unknown, '{mismatches[0]}' first")

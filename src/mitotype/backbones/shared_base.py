@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mitotype.backbones import adapters, member_files
+from mitotype.backbones import member_files
+from mitotype.backbones.adaptations import adaptations, trained_tensors
 from mitotype.backbones.classifier import Classifier, Outputs
 from mitotype.core import records, run_layout
 
@@ -30,9 +31,9 @@ class SharedBaseEnsemble:
 
     def forward(self, image_B3CC: Tensor) -> Iterator[Outputs]:
         """Yield the outputs of each member for a batch, in the order of `names`."""
-        adaptation = adapters.parse(self.classifier.architecture.adaptation)
+        adaptation = adaptations.build(self.classifier.architecture.adaptation)
         trunk, x_B3SS = self.classifier.trunk, self.classifier.prepare(image_B3CC)
-        is_probe = isinstance(adaptation, adapters.Probe)
+        is_probe = adaptation.is_trunk_frozen
         first = len(trunk.blocks) - adaptation.last if adaptation.last else 0
         shared = trunk(x_B3SS) if is_probe else trunk.forward_until(x_B3SS, first) if first else x_B3SS
         for state in self.states:
@@ -81,4 +82,4 @@ def _read_ensemble(member_dirs: Sequence[Path], device: str) -> SharedBaseEnsemb
 
 def _copy_trained(classifier: Classifier) -> dict[str, Tensor]:
     with torch.no_grad():
-        return {name: value.detach().clone() for name, value in adapters.trained_tensors(classifier)}
+        return {name: value.detach().clone() for name, value in trained_tensors(classifier)}

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
 from mitotype.core import spec
-from mitotype.core.errors import UserError, unknown_name
+from mitotype.core.errors import UserError
 from mitotype.core.spec import Step, Value
 
 T = TypeVar("T")
@@ -186,15 +186,12 @@ def build(component: type[T], step: Step) -> T:
     return component(**given)
 
 
-def build_one(text: str, components: Mapping[str, type[T]], kind: str, see: str) -> T:
-    """Return the component of a spec with exactly one step, as in "class_balanced(0.4)".
-
-    Raises a UserError for another number of steps, a name that `components` lacks, and whatever `values` raises.
-    """
+def single_step(text: str, kind: str, see: str) -> Step:
+    """Return the only step of a spec such as "class_balanced(0.4)". Raises a UserError for another number of steps."""
     steps = spec.pipeline(text)
-    if len(steps) != 1 or steps[0].name not in components:
-        raise unknown_name(kind, steps[0].name if len(steps) == 1 else text, components, see)
-    return build(components[steps[0].name], steps[0])
+    if len(steps) != 1:
+        raise UserError(f"'{text[:60]}' is not one {kind}.", allowed=f"one name with its arguments; see: {see}")
+    return steps[0]
 
 
 def spec_of(name: str, component: Any, **more: Value) -> str:

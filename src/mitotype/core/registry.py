@@ -7,22 +7,24 @@ import pkgutil
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from mitotype.core import arguments
 from mitotype.core.errors import UserError, unknown_name
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class Registry(Generic[T]):
     """Components of one kind, each added by its own file.
 
-    >>> losses: Registry[Loss] = Registry("loss", "losses", "mitotype.losses")
+    >>> losses: Registry[type[Term]] = Registry("loss", "losses", "mitotype.losses")
     >>> @losses.add("bce")
-    ... class Bce: ...
+    ... class Bce(Term): ...
 
-    On first use every file of `package` is imported, then every entry point of the group `mitotype.<plural>`, so that a
-    component from outside is added in the same way. A name that is added twice is an error.
+    On first use every file of `package` is imported, then every entry point of the group `mitotype.<plural>`. A component
+    from outside the package is added in the same way, by an entry point or a plugin (see `core.plugins`).
     """
 
     def __init__(self, kind: str, plural: str, package: str) -> None:
@@ -32,12 +34,17 @@ class Registry(Generic[T]):
         self._is_filled = False
 
     def add(self, name: str, *, aliases: tuple[str, ...] = ()) -> Callable[[T], T]:
-        """Return a decorator that adds a component under `name`. Older names in `aliases` still work, with a warning."""
+        """Return a decorator that adds a component under `name`. Older names in `aliases` still work, with a warning.
+
+        Raises a UserError for a name that is taken.
+        """
 
         def register(item: T) -> T:
             for new in (name, *aliases):
                 if new in self._items or new in self._aliases:
-                    raise ValueError(f"two {self.plural} are called '{new}'")
+                    raise UserError(
+                        f"Two {self.plural} are called '{new}'.", fix="rename the one that is not mitotype's"
+                    )
             self._items[name] = item
             self._aliases |= dict.fromkeys(aliases, name)
             return item
@@ -48,17 +55,22 @@ class Registry(Generic[T]):
         if self._is_filled:
             return
         self._is_filled = True
-        package = importlib.import_module(self.package)
-        for module in pkgutil.iter_modules(package.__path__, self.package + "."):
-            importlib.import_module(module.name)
-        for entry in entry_points(group=f"mitotype.{self.plural}"):
-            try:
-                entry.load()
-            except Exception as error:
-                raise UserError(
-                    f"The {self.kind} '{entry.name}' of the installed package '{entry.value}' does not load: {error}.",
-                    fix="fix or uninstall that package",
-                ) from error
+        try:
+            package = importlib.import_module(self.package)
+            for module in pkgutil.iter_modules(package.__path__, self.package + "."):
+                importlib.import_module(module.name)
+            for entry in entry_points(group=f"mitotype.{self.plural}"):
+                self._load(entry)
+        except BaseException:
+            self._is_filled = False
+            raise
+
+    def _load(self, entry: Any) -> None:
+        try:
+            entry.load()
+        except Exception as error:
+            what = f"The {self.kind} '{entry.name}' of the installed package '{entry.value}' does not load: {error}."
+            raise UserError(what, fix="fix or uninstall that package") from error
 
     def canonical(self, name: str) -> str:
         """Return the name that stands for an alias, any other name as it is."""
@@ -75,6 +87,14 @@ class Registry(Generic[T]):
         if name not in self._items:
             raise unknown_name(self.kind, name, self._items, f"mitotype {self.plural}")
         return self._items[name]
+
+    def build(self: Registry[type[C]], text: str) -> C:
+        """Return the component of a spec with exactly one step, as in "class_balanced(0.4)".
+
+        Raises a UserError for another number of steps, an unknown name or argument, and a value out of its range.
+        """
+        step = arguments.single_step(text, self.kind, f"mitotype {self.plural}")
+        return arguments.build(self.get(step.name), step)
 
     def names(self) -> list[str]:
         self._fill()

@@ -51,7 +51,7 @@ def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str 
         record = replace(
             record,
             name=name,
-            run=record.run and _without_paths(record.run),
+            run=record.run and _portable(record.run),
             test=_evaluation(run_dir, names.EVALUATION, TEST),
             out_of_fold=_evaluation(run_dir, names.EVALUATION_OUT_OF_FOLD, OUT_OF_FOLD),
             openings=read_ledger(run_dir),
@@ -108,11 +108,11 @@ def describe_run(run_dir: Path) -> BundleRecord:
     )
 
 
-def _without_paths(run: RunRecord) -> RunRecord:
-    """Return the record of a run with the last part of every path of the machine it was made on."""
+def _portable(run: RunRecord) -> RunRecord:
+    """Return the record of a run with the last part of every path of the machine it was made on, and without plugins."""
     sources = [Path(source).name for source in run.data.sources]
     recipe, overrides = _last_parts(run.recipe), _last_parts(run.overrides)
-    return replace(run, data=replace(run.data, sources=sources), recipe=recipe, overrides=overrides)
+    return replace(run, data=replace(run.data, sources=sources), recipe=recipe, overrides=overrides, plugins=[])
 
 
 def _last_parts(fields: RecipeFields) -> RecipeFields:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mitotype.backbones import adapters
+from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.model_spec import ModelSpec, backbones
 from mitotype.core.run_layout import MemberRecord
 
@@ -40,8 +40,8 @@ def license_terms(members: Iterable[MemberRecord]) -> LicenseTerms:
         sources = [source.backbone for source in (member.base, *member.teacher_bases) if source]
         published = {name: spec for name in sources if (spec := backbones.get(name).spec).weights is not None}
         specs |= published
-        is_full = isinstance(adapters.parse(member.architecture.adaptation), adapters.Full)
-        is_finetuned |= bool(published) and is_full
+        trains_base = adaptations.build(member.architecture.adaptation).trains_base
+        is_finetuned |= bool(published) and trains_base
     return LicenseTerms(
         tuple(sorted(specs)),
         is_finetuned,

@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mitotype.backbones import adapters, backbones, weights
-from mitotype.backbones.adapters import Adaptation
+from mitotype.backbones import backbones, weights
+from mitotype.backbones.adaptations import Adaptation, adaptations
 from mitotype.core import spec
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.features import features
@@ -52,16 +52,16 @@ class Grid:
     skipped: tuple[Skipped, ...]
 
 
-def list_cells(backbone_names: Sequence[str], adaptations: Sequence[str]) -> list[Cell]:
+def list_cells(backbone_names: Sequence[str], adaptation_specs: Sequence[str]) -> list[Cell]:
     """Return every backbone under every adaptation in the given order, after the baseline. A feature has one cell, its head.
 
     Raises a UserError that lists all unknown names and invalid adaptations.
     """
     errors = ErrorCollector()
     canonical, cells = [], [Cell(BASELINE, PROBE)]
-    for text in adaptations:
+    for text in adaptation_specs:
         with errors.capture():
-            adapters.parse(text)
+            adaptations.build(text)
             canonical.append(str(spec.pipeline(text)[0]))
     for name in backbone_names:
         with errors.capture():
@@ -74,13 +74,13 @@ def list_cells(backbone_names: Sequence[str], adaptations: Sequence[str]) -> lis
         errors.add(
             UserError("No backbone is given.", fix="name some with --backbones; see them all: mitotype backbones")
         )
-    if not adaptations:
-        errors.add(UserError("No adaptation is given.", allowed=", ".join(adapters.ADAPTATIONS)))
+    if not adaptation_specs:
+        errors.add(UserError("No adaptation is given.", allowed=", ".join(adaptations)))
     errors.raise_if_any()
     return list(dict.fromkeys(cells))
 
 
-def build_grid(backbone_names: Sequence[str], adaptations: Sequence[str], recipe_of: RecipeOf) -> Grid:
+def build_grid(backbone_names: Sequence[str], adaptation_specs: Sequence[str], recipe_of: RecipeOf) -> Grid:
     """Return the grid with the recipe of each cell.
 
     A cell is skipped if its backbone does not support the adaptation, if it has no recipe, if its weights are not available,
@@ -90,7 +90,7 @@ def build_grid(backbone_names: Sequence[str], adaptations: Sequence[str], recipe
     errors = ErrorCollector()
     first_with: dict[tuple[Recipe, Adaptation], Cell] = {}
     why_unpublished = functools.cache(_why_unpublished)  # each download is tried once
-    for cell in list_cells(backbone_names, adaptations):
+    for cell in list_cells(backbone_names, adaptation_specs):
         reason, recipe = unsupported_reason(cell), None
         if not reason:
             try:
@@ -122,19 +122,12 @@ def unsupported_reason(cell: Cell) -> str:
     """Return why a backbone does not support an adaptation, "" if it does."""
     if cell.backbone in features:
         return "" if cell.adaptation == PROBE else "only the head of a feature can be trained"
-    model_spec, adaptation = backbones.get(cell.backbone).spec, adapters.parse(cell.adaptation)
-    if isinstance(adaptation, adapters.Lora) and model_spec.lora_targets is None:
-        return "LoRA is not offered for this net"
-    if isinstance(adaptation, adapters.Prompt) and not model_spec.blocks:
-        return "prompts need a transformer's tokens, and this net has none"
-    if adaptation.last and not model_spec.blocks:
-        return "last=… needs a transformer's blocks, and this net has none"
-    return ""
+    return adaptations.build(cell.adaptation).unsupported_reason(backbones.get(cell.backbone).spec)
 
 
 def _canonical(recipe: Recipe) -> tuple[Recipe, Adaptation]:
     """Return a recipe with its adaptation as parsed: "full(1)" is "full"."""
-    return dataclasses.replace(recipe, adaptation=""), adapters.parse(recipe.adaptation)
+    return dataclasses.replace(recipe, adaptation=""), adaptations.build(recipe.adaptation)
 
 
 def _why_no_weights(recipe: Recipe, why_unpublished: Callable[[str], str]) -> str:
@@ -142,7 +135,11 @@ def _why_no_weights(recipe: Recipe, why_unpublished: Callable[[str], str]) -> st
     if recipe.backbone in features:
         return ""
     if not recipe.init_from:
-        return "" if recipe.adaptation.startswith("full") else "no weights to adapt: none are published or given"
+        return (
+            ""
+            if adaptations.build(recipe.adaptation).trains_base
+            else "no weights to adapt: none are published or given"
+        )
     return why_unpublished(recipe.backbone) if recipe.init_from == weights.PUBLISHED else ""
 
 
@@ -174,6 +171,6 @@ def _check_adaptation(cell: Cell, recipe: Recipe) -> None:
     name, arguments, _ = cell.adaptation.partition("(")
     if not arguments or name != recipe.adaptation.partition("(")[0].strip():
         return
-    if adapters.parse(cell.adaptation) != adapters.parse(recipe.adaptation):
+    if adaptations.build(cell.adaptation) != adaptations.build(recipe.adaptation):
         what = f"{cell}: its recipe trains '{recipe.adaptation}'."
         raise UserError(what, allowed=f'--adaptations "{recipe.adaptation}"')

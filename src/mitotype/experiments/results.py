@@ -20,7 +20,8 @@ from msgspec import Struct
 from safetensors import safe_open
 
 from mitotype import __version__, evaluation
-from mitotype.backbones import adapters, backbones
+from mitotype.backbones import backbones
+from mitotype.backbones.adaptations import adaptations
 from mitotype.core import records, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.number_format import number
@@ -152,7 +153,9 @@ class Table(TableRecord, frozen=True, kw_only=True):
 
 def _optimism_notes(runs: Sequence[CellRun]) -> list[str]:
     """Return a note on the cells whose out-of-fold metrics are optimistic because of early stopping."""
-    stopped = [run for run in runs if run.recipe.patience > 0 and not adapters.is_probe(run.recipe.adaptation)]
+    stopped = [
+        run for run in runs if run.recipe.patience > 0 and not adaptations.build(run.recipe.adaptation).is_solved
+    ]
     if not stopped:
         return []
     cells = "; ".join(str(run.cell) for run in stopped)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mitotype.core import run_layout
+from mitotype.core import plugins, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import LogLine, OnLog, RunRecord, names
@@ -70,6 +70,7 @@ class MemberContext:
 def load_run(run_dir: Path) -> RunContext:
     """Open a run folder and set its number of threads. Raises a UserError where its images have changed."""
     record = run_layout.read_run(run_dir)
+    plugins.check_loaded((plugin.name, plugin.digest) for plugin in record.plugins)
     torch.set_num_threads(record.threads)  # the order of sums depends on it
     recipe = Recipe.from_dict(record.recipe)
     rows = run_layout.read_patches(run_dir)

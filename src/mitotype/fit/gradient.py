@@ -49,11 +49,10 @@ def train_data(context: MemberContext) -> TrainData:
     """Return the patches outside the member's fold with their targets, and the fold itself for validation."""
     recipe, run, is_train_N = context.recipe, context.run, context.is_train_N
     train = context.train_cohort
-    heads = Objective(recipe.objective).aux_heads()
-    all_targets = targets.aux_targets(run.cohort, run.image_N3HW, heads, run.dir)
-    aux_targets = {name: target_NK[is_train_N] for name, target_NK in all_targets.items()}
-    if "descriptor" in aux_targets:
-        aux_targets["descriptor"] = targets.standardize(aux_targets["descriptor"])
+    domains = targets.domains(train)
+    terms = Objective(recipe.objective).terms
+    own_targets = targets.aux_targets(run.cohort, run.image_N3HW, terms, run.dir)
+    aux_targets = {name: term.fit_targets(target_NK[is_train_N]) for name, (term, target_NK) in own_targets.items()}
     aux_targets |= lineage.teacher_targets(recipe, context.plan, train)
     validation = None
     if context.plan.fold:
@@ -63,5 +62,7 @@ def train_data(context: MemberContext) -> TrainData:
         label_N=train.rows["label"].to_numpy(dtype="int64"),
         target_N=targets.soft_targets(train, recipe.vote_smoothing),
         aux_targets=aux_targets,
+        domains=domains,
+        domain_NM=targets.domain_targets(train, domains),
         validation=validation,
     )

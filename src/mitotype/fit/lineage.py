@@ -20,7 +20,7 @@ from mitotype.core.run_layout import BundleRecord, RunRecord, WeightsSource, nam
 from mitotype.core.schema import Cohort
 from mitotype.fit.members import MemberPlan
 from mitotype.fit.recipe import Recipe, read_recipe
-from mitotype.fit.train import schedule
+from mitotype.fit.train.schedules import schedules
 from mitotype.losses import Objective
 from mitotype.scores.decision import short_digest
 from mitotype.transforms import Frame, tta_views
@@ -172,7 +172,7 @@ def run_uses_labels(run_dir: Path) -> bool:
 
 def uses_labels(recipe: Recipe) -> bool:
     """Return whether labels influence what is trained: by loss, sampler, early stopping, teacher or initial weights."""
-    needs_validation = recipe.patience > 0 or schedule.build(recipe.schedule).needs_validation
+    needs_validation = recipe.patience > 0 or schedules.build(recipe.schedule).needs_validation
     if recipe.folds != "none" and needs_validation:
         return True
     if Objective(recipe.objective).reads_labels or recipe.sampler != "uniform" or recipe.teacher:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import msgspec
 
-from mitotype.backbones import adapters
+from mitotype.backbones.adaptations import adaptations
 from mitotype.core import records
 from mitotype.core.run_layout import LogLine, OnLog, names
 from mitotype.core.schema import OUT_OF_FOLD
@@ -61,4 +61,4 @@ def _fitter(recipe: Recipe) -> ModuleType:
     """Return the module with the `fit` and `predict` of a recipe's members."""
     if recipe.backbone in features:
         return descriptors
-    return probe if adapters.is_probe(recipe.adaptation) else gradient
+    return probe if adaptations.build(recipe.adaptation).is_solved else gradient

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mitotype.backbones import adapters, member_files
-from mitotype.backbones.adapters import Adaptation
+from mitotype.backbones import member_files
+from mitotype.backbones.adaptations import Adaptation, adaptations
+from mitotype.backbones.adaptations.probe import KNN, Prototype
 from mitotype.core.errors import UserError
 from mitotype.core.logistic import fit_logistic
 from mitotype.core.schema import Cohort
@@ -45,7 +46,7 @@ def fit(context: MemberContext) -> None:
         balanced=recipe.sampler != "uniform",
         seed=recipe.seed,
     )
-    adaptation = adapters.parse(recipe.adaptation)
+    adaptation = adaptations.build(recipe.adaptation)
     head = adaptation.build_head(embedding_ND.shape[1])
     recorded = fit_head(adaptation, head, data)
     state = {f"head.{name}": value for name, value in head.state_dict().items()}
@@ -144,11 +145,11 @@ def fit_prototypes(data: ProbeData) -> tuple[np.ndarray, float]:
 
 def fit_head(adaptation: Adaptation, head: Any, data: ProbeData) -> dict[str, float]:
     """Fill a classifier's head. Return the fields of it in the member's record and in the log."""
-    if isinstance(adaptation, adapters.KNN):
+    if isinstance(adaptation, KNN):
         head.store(torch.from_numpy(data.embedding_ND).float(), torch.from_numpy(data.target_N).float())
         return {"stored_patches": len(data.target_N)}
     recorded: dict[str, float] = {}
-    if isinstance(adaptation, adapters.Prototype):
+    if isinstance(adaptation, Prototype):
         coef_D, intercept = fit_prototypes(data)
     else:
         coef_D, intercept, recorded["C"] = fit_probe(data)

@@ -55,7 +55,7 @@ class Recipe:
     grad_accum_steps: int = argument(1, low=1, meaning="parts in which a batch passes through the net, to save memory")
     grad_checkpointing: int = argument(0, low=0, high=1, meaning="1: recompute activations in the backward pass, to save memory")
     compile: int = argument(0, low=0, high=1, meaning="1: compile the trunk's blocks (minutes first, then faster on a GPU)")
-    optimizer: str = argument("adamw", choices=("adamw", "muon", "adam"), meaning="muon: for the matrices of the trunk, AdamW for the rest")
+    optimizer: str = argument("adamw", meaning='"adamw", "adam", or "muon" for the matrices of the trunk and AdamW for the rest')
     lr: float = argument(1e-3, low=1e-12, meaning="learning rate of Adam and AdamW")
     beta2: float = argument(0.999, low=0, high=1, open_high=True, meaning="second decay rate of Adam and AdamW")
     muon_lr: float = argument(0.02, low=0, meaning="learning rate of Muon")

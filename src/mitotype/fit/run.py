@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from mitotype.core import files, outputs, records, run_layout
+from mitotype.core import files, outputs, plugins, records, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.folder_lock import exclusive
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import DataRecord, LogLine, OnLog, RunRecord, SplitRecord, names
+from mitotype.core.run_layout import DataRecord, LogLine, OnLog, PluginRecord, RunRecord, SplitRecord, names
 from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
 from mitotype.fit import environment, lineage, ood, targets
@@ -63,7 +63,7 @@ def create(
         validate_recipe(recipe)
         recipe = resolve_recipe(recipe)
         _check_labels(cohort)
-        targets.check_targets(cohort, Objective(recipe.objective).aux_heads())
+        targets.check_targets(cohort, Objective(recipe.objective).terms)
         pack = pack_images(cohort, min_px=required_px(recipe))
         fold = assign_folds(recipe, cohort)
         rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
@@ -88,6 +88,7 @@ def create(
             bases={plan.name: lineage.base_digest(recipe, plan, cohort) for plan in plans},
             teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
             reads_labels=lineage.uses_labels(recipe),
+            plugins=[PluginRecord(plugin.path.name, plugin.digest) for plugin in plugins.loaded()],
             notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
             started=run_layout.now(),
             **vars(environment.describe(recipe, device, len(plans), local=local)),

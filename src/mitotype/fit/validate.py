@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 
-from mitotype.backbones import adapters, backbones, weights
-from mitotype.backbones.model_spec import NORMALIZATION
-from mitotype.core import arguments, spec, walk
+from mitotype.backbones import backbones, weights
+from mitotype.backbones.adaptations import adaptations
+from mitotype.backbones.model_spec import NORMALIZATION, ModelSpec
+from mitotype.core import spec, walk
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import PATCH_PX
 from mitotype.features import features
 from mitotype.fit import lineage
 from mitotype.fit.recipe import FIELDS, Recipe
-from mitotype.fit.train import samplers, schedule
+from mitotype.fit.train.optimizers import optimizers
+from mitotype.fit.train.samplers import samplers
+from mitotype.fit.train.schedules import schedules
 from mitotype.losses import Objective, losses
-from mitotype.scores import abstain, threshold
+from mitotype.scores.abstentions import abstentions
+from mitotype.scores.thresholds import thresholds
 from mitotype.transforms import Augment, Frame, tta_views
 
 FOLDS = ("study", "domain", "none")
@@ -30,10 +34,11 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: tta_views(recipe.tta),
         lambda: Objective(recipe.objective),
         lambda: samplers.build(recipe.sampler),
-        lambda: schedule.build(recipe.schedule),
-        lambda: arguments.build_one(recipe.threshold, threshold.RULES, "threshold rule", "mitotype train --help"),
-        lambda: arguments.build_one(recipe.abstention, abstain.RULES, "abstention rule", "mitotype train --help"),
-        lambda: adapters.parse(recipe.adaptation),
+        lambda: schedules.build(recipe.schedule),
+        lambda: optimizers.build(recipe.optimizer),
+        lambda: thresholds.build(recipe.threshold),
+        lambda: abstentions.build(recipe.abstention),
+        lambda: adaptations.build(recipe.adaptation),
         lambda: _check_sizes(recipe),
         lambda: _check_losses(recipe),
         lambda: _check_probe_members(recipe),
@@ -72,18 +77,27 @@ def _check_backbone(recipe: Recipe) -> None:
         raise UserError(f"{name} has no pooling '{recipe.pooling}'.", allowed=", ".join(sorted(model_spec.pooling)))
     if recipe.normalization and recipe.normalization not in NORMALIZATION:
         raise UserError(f"normalization is '{recipe.normalization}'.", allowed=", ".join(sorted(NORMALIZATION)))
+    _check_adaptation(recipe, model_spec)
+
+
+def _check_adaptation(recipe: Recipe, model_spec: ModelSpec) -> None:
+    """Check what the adaptation needs of the backbone and of other fields. An invalid one is reported elsewhere."""
+    try:
+        adaptation = adaptations.build(recipe.adaptation)
+    except UserError:
+        return
     has_layers = model_spec.blocks > 0 or model_spec.state_dict_format != "own"  # timm knows the layers of its nets
-    if not has_layers and (recipe.grad_checkpointing or getattr(adapters.parse(recipe.adaptation), "decay", 1) != 1):
-        what = f"{name} has no blocks for grad_checkpointing=1 or for a learning rate that falls from block to block."
+    if not has_layers and (recipe.grad_checkpointing or adaptation.decay != 1):
+        what = f"{recipe.backbone} has no blocks for grad_checkpointing=1 or for a learning rate that falls from block to block."
         raise UserError(what, fix="set grad_checkpointing=0 and adaptation=full")
-    if adapters.is_probe(recipe.adaptation) and Objective(recipe.objective).aux_heads():
+    if adaptation.is_solved and Objective(recipe.objective).aux_heads():
         raise UserError("A probe has one head; its objective needs auxiliary heads.", allowed="objective=soft_bce")
-    if recipe.precision == "fp16" and not isinstance(adapters.parse(recipe.adaptation), adapters.Probe):
+    if recipe.precision == "fp16" and not adaptation.is_trunk_frozen:
         what = f"precision is fp16, in which the gradients of '{recipe.adaptation}' underflow."
         raise UserError(
             what, allowed="auto, bf16 or fp32; fp16 where the trunk is frozen (head, probe, knn, prototype)"
         )
-    if not recipe.adaptation.startswith("full") and not recipe.init_from:
+    if not adaptation.trains_base and not recipe.init_from:
         what = f"'{recipe.adaptation}' adapts pretrained weights, and init_from is empty: adapting random ones measures nothing."
         raise UserError(what, allowed="init_from=published, or a file, folder or run")
 
@@ -124,7 +138,11 @@ def _check_losses(recipe: Recipe) -> None:
 
 def _check_probe_members(recipe: Recipe) -> None:
     """Check the number of a probe's members: its fit is not random, so they differ only where their initial weights do."""
-    if not adapters.is_probe(recipe.adaptation) or lineage.find_run(recipe.init_from):
+    try:
+        is_solved = adaptations.build(recipe.adaptation).is_solved
+    except UserError:
+        return
+    if not is_solved or lineage.find_run(recipe.init_from):
         return
     if max(recipe.seeds, recipe.n_final_models) > 1:
         what = "The members of a probe are the same for every seed."

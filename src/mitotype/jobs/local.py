@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from mitotype.core import interrupts, records
+from mitotype.core import interrupts, plugins, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine, OnLog, names
 from mitotype.jobs.task import Callbacks, Task
@@ -50,7 +50,8 @@ def _in_pool(tasks: Sequence[Task], workers: int, on_log: OnLog) -> Outcomes:
     waiting, running, failed = deque(tasks), dict[Future[None], Task](), set[Path]()
     log_follower = LogFollower(tasks)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_exit_with_parent, initargs=(os.getpid(),)) as pool:
+    plugin_paths = [plugin.path for plugin in plugins.loaded()]
+    with ProcessPoolExecutor(workers, context, _start_worker, (os.getpid(), plugin_paths)) as pool:
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
@@ -88,8 +89,9 @@ def _user_error(future: Future[None]) -> UserError | None:
     return None
 
 
-def _exit_with_parent(parent: int) -> None:
-    """End this process when its parent is gone, so that nothing writes into the folders of a killed command."""
+def _start_worker(parent: int, plugin_paths: Sequence[Path]) -> None:
+    """Load the plugins of the parent, and end this process when the parent is gone: a killed command writes nothing more."""
+    plugins.load_all(plugin_paths)
 
     def poll() -> None:
         while os.getppid() == parent:

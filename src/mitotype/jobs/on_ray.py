@@ -6,10 +6,12 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from mitotype.core import plugins
 from mitotype.core.errors import UserError
 from mitotype.jobs.local import POLL_S, LogFollower, Outcomes
 from mitotype.jobs.task import Callbacks, Resources, Task
@@ -66,8 +68,11 @@ def _outcomes(tasks: Sequence[Task], callbacks: Callbacks) -> Outcomes:
     ray = import_ray()
     options = functools.cache(_options)
     log_follower = LogFollower(tasks)
+    plugin_paths = [plugin.path for plugin in plugins.loaded()]
     running = {
-        ray.remote(task.function).options(max_retries=MAX_RETRIES, **options(task.resources)).remote(*task.args): task
+        ray.remote(_call)
+        .options(max_retries=MAX_RETRIES, **options(task.resources))
+        .remote(plugin_paths, task.function, task.args): task
         for task in tasks
     }
     try:
@@ -83,6 +88,12 @@ def _outcomes(tasks: Sequence[Task], callbacks: Callbacks) -> Outcomes:
     except BaseException:
         _cancel(running, force=True)
         raise
+
+
+def _call(plugin_paths: Sequence[Path], function: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """Load the plugins of the process that submits a task, and run it."""
+    plugins.load_all(plugin_paths)
+    function(*args)
 
 
 def _cancel(refs: Iterable[Any], *, force: bool) -> None:

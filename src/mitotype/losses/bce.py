@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from mitotype.losses.objective import Batch, Outputs, Term, losses
+from mitotype.losses.term import Batch, Outputs, Term, losses
 
 
 @losses.add("bce")

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from mitotype.core.arguments import argument
 from mitotype.core.errors import UserError
-from mitotype.losses.objective import Batch, Outputs, Term, losses
+from mitotype.losses.term import Batch, Outputs, Term, losses
 
 
 @losses.add("contrast")

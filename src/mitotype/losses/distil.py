@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mitotype.core.arguments import argument
-from mitotype.losses.objective import Batch, Outputs, Term, losses
+from mitotype.losses.term import Batch, Outputs, Term, losses
 
 
 @losses.add("distil")

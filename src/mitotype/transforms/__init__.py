@@ -14,11 +14,11 @@ from mitotype.transforms.transform import Transform, transforms
 if TYPE_CHECKING:
     from mitotype.transforms.augment import Augment, slice_params
     from mitotype.transforms.frame import Frame
-    from mitotype.transforms.tta import tta_views
+    from mitotype.transforms.tta.view_set import tta_views
 
 __all__ = ["Augment", "Frame", "Transform", "slice_params", "transforms", "tta_views"]
 
-_LAZY = {"Augment": "augment", "slice_params": "augment", "Frame": "frame", "tta_views": "tta"}
+_LAZY = {"Augment": "augment", "slice_params": "augment", "Frame": "frame", "tta_views": "tta.view_set"}
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from mitotype.backbones import ModelSpec, adapters, backbones
+from mitotype.backbones import ModelSpec, backbones
+from mitotype.backbones.adaptations import adaptations
+from mitotype.backbones.adaptations.lora import Lora
 from mitotype.backbones.classifier import Architecture, build, parameters_m, pool_tokens
 from mitotype.backbones.state_dicts import CONVERTERS
 from mitotype.backbones.transformer_trunk import LAYERS, TransformerTrunk
@@ -193,8 +195,8 @@ def test_embeddings_have_the_width_of_the_spec(name: str) -> None:
 
 @pytest.mark.parametrize("name", ADAPTED)
 def test_lora_adapts_the_modules_of_the_spec(name: str) -> None:
-    adaptation = adapters.parse("lora(8, 16)")
-    assert isinstance(adaptation, adapters.Lora)
+    adaptation = adaptations.build("lora(8, 16)")
+    assert isinstance(adaptation, Lora)
     modules = adaptation.target_modules(trunk(name), spec_of(name))
     assert len(modules) == spec_of(name).lora_modules
     assert all(isinstance(module, nn.Linear) for _, module in modules)
@@ -290,7 +292,7 @@ def test_running_block_by_block_gives_the_output_of_timm(name: str) -> None:
 )  # fmt: skip
 def test_nets_without_a_sequence_of_blocks_are_errors(name: str, adaptation: str) -> None:
     with pytest.raises(UserError, match="needs a transformer's blocks") as error:
-        adapters.parse(adaptation).apply(trunk.__wrapped__(name), spec_of(name))
+        adaptations.build(adaptation).apply(trunk.__wrapped__(name), spec_of(name))
     assert error.value.allowed == "full, lora, head, probe, knn, prototype"
 
 
@@ -299,7 +301,7 @@ def test_nets_without_a_sequence_of_blocks_are_errors(name: str, adaptation: str
 )
 def test_only_the_leading_numbers_are_positional(adaptation: str) -> None:
     with pytest.raises(UserError):
-        adapters.parse(adaptation)
+        adaptations.build(adaptation)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_only_the_leading_numbers_are_positional(adaptation: str) -> None:
 )
 def test_the_error_for_a_number_out_of_range_names_its_range(adaptation: str, allowed: str) -> None:
     with pytest.raises(UserError) as error:
-        adapters.parse(adaptation)
+        adaptations.build(adaptation)
     assert error.value.allowed == allowed
 
 

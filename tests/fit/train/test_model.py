@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mitotype.backbones import adapters, backbones
+from mitotype.backbones import backbones
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import amp_dtype, autocast
 from mitotype.core.errors import UserError
@@ -48,7 +49,7 @@ def test_the_head_starts_as_the_recipe_says(tmp_path: Path) -> None:
 def lora_modules(name: str, adaptation: str) -> list[str]:
     spec = backbones.get(name).spec
     net = build(Architecture(name, spec.size_px, spec.default_pooling, adaptation=adaptation, base="0" * 16), seed=0)
-    names = [name for name, _ in adapters.trained_tensors(net) if "lora_A" in name]
+    names = [name for name, _ in trained_tensors(net) if "lora_A" in name]
     return [name.removeprefix("trunk.net.").removesuffix(".lora_A.default.weight") for name in names]
 
 

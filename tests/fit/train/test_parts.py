@@ -13,14 +13,18 @@ from mitotype.backbones.classifier import Architecture, build
 from mitotype.core.errors import UserError
 from mitotype.core.seeds import torch_generator
 from mitotype.fit.recipe import Recipe, with_settings
-from mitotype.fit.train import checkpoint, mixup, optimizers, samplers, schedule
+from mitotype.fit.train import checkpoint, mixup
 from mitotype.fit.train.ema import EMA
-from mitotype.fit.train.muon import Muon, orthogonalize
+from mitotype.fit.train.optimizers import build_optimizers
+from mitotype.fit.train.optimizers.muon import Muon, orthogonalize
+from mitotype.fit.train.samplers import Patches, samplers
+from mitotype.fit.train.schedules import ScheduleState, schedules
 from mitotype.fit.validate import validate_recipe
 
 
-def labels(atypical: int, normal: int) -> np.ndarray:
-    return np.r_[np.ones(atypical, int), np.zeros(normal, int)]
+def labels(atypical: int, normal: int) -> Patches:
+    label_N = np.r_[np.ones(atypical, int), np.zeros(normal, int)]
+    return Patches(label_N, np.zeros_like(label_N))
 
 
 def test_class_balanced_draws_every_patch_of_a_class_alike() -> None:
@@ -94,9 +98,9 @@ def test_ema_of_decay_0_is_the_last_weights() -> None:
 def test_every_trained_weight_is_in_one_optimizer() -> None:
     recipe = Recipe(name="x", backbone="vit-mini8", adaptation="full(0.5)", optimizer="muon", weight_decay=0.1)
     net = build(Architecture("vit-mini8", 64, "mean", model_kwargs={"depth": 2}), seed=0)
-    trained = [p for optim in optimizers.build(recipe, net) for group in optim.param_groups for p in group["params"]]
+    trained = [p for optim in build_optimizers(recipe, net) for group in optim.param_groups for p in group["params"]]
     assert len(trained) == len({id(p) for p in trained}) == len(list(net.parameters()))
-    adamw = optimizers.build(recipe, net)[0]
+    adamw = build_optimizers(recipe, net)[0]
     decayed = {id(p): group["weight_decay"] for group in adamw.param_groups for p in group["params"]}
     assert decayed[id(net.head.weight)] == 0.1 and decayed[id(net.head.bias)] == 0
     assert len({group["lr"] for group in adamw.param_groups}) > 2
@@ -110,7 +114,7 @@ def test_a_net_without_blocks_has_no_layerwise_options(setting: str) -> None:
 
 def lr_scales(text: str, val_scores: list[float] | None = None, step: int | None = None) -> list[float]:
     steps = range(50) if step is None else [step]
-    return [schedule.build(text).lr_scale(schedule.ScheduleState(n, 5, 10, 2.0, val_scores or [])) for n in steps]
+    return [schedules.build(text).lr_scale(ScheduleState(n, 5, 10, 2.0, val_scores or [])) for n in steps]
 
 
 def test_cosine_warms_up_and_ends_near_0() -> None:
@@ -136,7 +140,7 @@ def test_plateau_equals_torchs() -> None:
 @pytest.mark.parametrize("text", ["steps", "cosine(3)", "plateau(0.5, -1)", "plateau(factor=2)", ""])
 def test_invalid_schedules(text: str) -> None:
     with pytest.raises(UserError):
-        schedule.build(text)
+        schedules.build(text)
 
 
 def test_muon_in_bfloat16_equals_torchs() -> None:

@@ -25,14 +25,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from mitotype.backbones import ModelSpec, adapters, backbones, weights
+from mitotype.backbones import ModelSpec, backbones, weights
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 from mitotype.core import seeds
 from mitotype.core.run_layout import LogLine
 from mitotype.fit.recipe import Recipe
-from mitotype.fit.train import samplers, trainer
+from mitotype.fit.train import trainer
 from mitotype.fit.train.inputs import TrainContext, TrainData
 from mitotype.fit.train.model import init_model
+from mitotype.fit.train.samplers import Patches as SamplerPatches
+from mitotype.fit.train.samplers import samplers
 from mitotype.losses import Objective
 from mitotype.recipes.study import study_recipe
 from mitotype.transforms import Augment
@@ -210,7 +213,10 @@ def train_as_the_study(
 
 def given_items(recipe: Recipe, seed: int, epoch: int, label_N: np.ndarray) -> Iterator[tuple[int, list[int | None]]]:
     """Yield the patches of an epoch in the order of our sampler, with the seeds that our augmentation draws for them."""
-    order_N, augment = samplers.build(recipe.sampler)(seed, epoch, label_N), Augment(recipe.augment)
+    order_N, augment = (
+        samplers.build(recipe.sampler)(seed, epoch, SamplerPatches(label_N, np.zeros_like(label_N))),
+        Augment(recipe.augment),
+    )
     for step, start in enumerate(range(0, len(order_N), recipe.batch)):
         patch_B = order_N[start : start + recipe.batch]
         params = augment.sample_params(len(patch_B), seeds.torch_generator(seed, "step", epoch, step), 128)
@@ -226,7 +232,7 @@ def train_as_we_do(recipe: Recipe, data: TrainData, context: TrainContext, monke
     history, validate = History(), trainer._validate
 
     def record(batches: Any, state: Any) -> float | None:
-        history.states.append({name: value.detach().clone() for name, value in adapters.trained_tensors(state.model)})
+        history.states.append({name: value.detach().clone() for name, value in trained_tensors(state.model)})
         return validate(batches, state)
 
     def log(line: LogLine) -> None:
@@ -236,7 +242,7 @@ def train_as_we_do(recipe: Recipe, data: TrainData, context: TrainContext, monke
 
     monkeypatch.setattr(trainer, "_validate", record)
     model = trainer.train(recipe, MEMBER, data, dataclasses.replace(context, on_log=log))
-    history.best = dict(adapters.trained_tensors(model))
+    history.best = dict(trained_tensors(model))
     return history
 
 
@@ -321,4 +327,4 @@ def initial(recipe: Recipe, context: TrainContext) -> dict[str, Tensor]:
     model: Classifier = init_model(
         recipe, Objective(recipe.objective), context, seeds.derive(recipe.seed, "member", MEMBER)
     )
-    return {name: value.detach().clone() for name, value in adapters.trained_tensors(model)}
+    return {name: value.detach().clone() for name, value in trained_tensors(model)}

@@ -23,7 +23,15 @@ from mitotype.core.run_layout.member import (
 )  # fmt: skip
 from mitotype.core.run_layout.ood import LinearDetector, OodRates, OodRecord, read_ood
 from mitotype.core.run_layout.patches import read_patches, read_scores
-from mitotype.core.run_layout.run import DataRecord, Machine, RunRecord, SplitRecord, read_finished_run, read_run
+from mitotype.core.run_layout.run import (
+    DataRecord,
+    Machine,
+    PluginRecord,
+    RunRecord,
+    SplitRecord,
+    read_finished_run,
+    read_run,
+)
 
 __all__ = [
     "Abstention",
@@ -46,6 +54,7 @@ __all__ = [
     "OodRates",
     "OodRecord",
     "Opening",
+    "PluginRecord",
     "RunRecord",
     "SplitRecord",
     "Threshold",

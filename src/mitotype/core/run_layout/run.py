@@ -38,6 +38,13 @@ class SplitRecord(Record, frozen=True):
     digest: Digest
 
 
+class PluginRecord(Record, frozen=True):
+    """A plugin that was loaded when the run was created: the name of its file and the sha-256 of its content."""
+
+    name: Name
+    digest: Digest
+
+
 class Machine(Record, frozen=True, kw_only=True):
     processor: Text = ""
     cores: Count | None = None
@@ -61,6 +68,7 @@ class RunRecord(Format2, frozen=True, kw_only=True):
     bases: dict[Name, Digest | None] | None = None
     teachers: dict[Name, dict[Name, Digest]] | None = None
     reads_labels: bool | None = None
+    plugins: list[PluginRecord] = []
     notes: list[Text] = []
     device: Name
     precision: Name

@@ -21,7 +21,7 @@ from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import CLASS_NAMES
 from mitotype.evaluation.report.curves import GRID, reliability_curve, roc_curve
 from mitotype.evaluation.resample import Bootstrap
-from mitotype.scores.abstain import risk_coverage
+from mitotype.scores.risk_coverage import risk_coverage
 
 INK, GREY, RULE, BLUE, RED = "#1c2430", "#6b7480", "#d9dee4", "#2b5f8f", "#b3472e"
 PANEL = (3.3, 3.05)  # inches; at 96 px per inch these stand three in a row

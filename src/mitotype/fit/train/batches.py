@@ -34,7 +34,9 @@ class BatchSource:
     ranks: Ranks
     frozen_cache: FrozenFeatureCache | None
 
-    def parts(self, patch_B: np.ndarray, epoch: int, step: int) -> Iterator[tuple[Tensor, Batch]]:
+    def parts(
+        self, patch_B: np.ndarray, epoch: int, step: int, progress: float = 0.0
+    ) -> Iterator[tuple[Tensor, Batch]]:
         """Yield inputs and targets of one step: this rank's share of the batch, in `grad_accum_steps` parts.
 
         Random parameters are drawn for the whole batch, so that a patch is augmented alike for any number of ranks and parts.
@@ -47,6 +49,8 @@ class BatchSource:
         target_B = torch.from_numpy(data.target_N[patch_B]).to(device)
         label_B = torch.from_numpy(data.label_N[patch_B]).to(device, torch.float32)
         aux = {name: torch.from_numpy(target[patch_B]).to(device) for name, target in data.aux_targets.items()}
+        domain_NM = np.zeros((len(data.label_N), 0), np.float32) if data.domain_NM is None else data.domain_NM
+        domain_BM = torch.from_numpy(domain_NM[patch_B]).to(device)
         index_B = torch.from_numpy(patch_B)
 
         def inputs(rows: slice | Tensor) -> Tensor:
@@ -57,11 +61,12 @@ class BatchSource:
 
         for rows in self.ranks.slices(len(patch_B), recipe.grad_accum_steps):
             x_B, part_B, part_aux = inputs(rows), target_B[rows], {k: v[rows] for k, v in aux.items()}
-            part_label_B = label_B[rows]
+            part_label_B, part_domain_BM = label_B[rows], domain_BM[rows]
             if mix is not None:
                 perm_B, lam_B = mix[0][rows], mix[1][rows]
                 other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
                 x_B, part_B = mixup.mix(x_B, other_B, lam_B), mixup.mix(part_B, target_B[perm_B], lam_B)
                 part_label_B = mixup.mix(part_label_B, label_B[perm_B], lam_B)
+                part_domain_BM = mixup.mix(part_domain_BM, domain_BM[perm_B], lam_B)
                 part_aux = {k: mixup.mix(v, aux[k][perm_B], lam_B) for k, v in part_aux.items()}
-            yield x_B, Batch(part_B, part_aux, index_B[rows].to(device), part_label_B)
+            yield x_B, Batch(part_B, part_aux, index_B[rows].to(device), part_label_B, part_domain_BM, progress)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
-from mitotype.backbones.adapters import trained_tensors
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 from mitotype.core import files
 from mitotype.core.errors import UserError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mitotype.backbones.adapters import trained_tensors
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 
 

@@ -12,7 +12,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from mitotype.backbones import adapters
+from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.classifier import Classifier, Outputs
 from mitotype.backbones.predict import autocast
 from mitotype.core.run_layout import LogLine
@@ -54,8 +54,8 @@ def build(
     None where the whole trunk is trained, the augmentation has infinitely many outcomes, images are mixed, or memory does
     not suffice. The model may be left in evaluation mode.
     """
-    adaptation = adapters.parse(recipe.adaptation)
-    is_trunk_frozen = isinstance(adaptation, adapters.Probe)
+    adaptation = adaptations.build(recipe.adaptation)
+    is_trunk_frozen = adaptation.is_trunk_frozen
     views = augment.enumerate_params()
     if views is None or recipe.mixup or not (is_trunk_frozen or adaptation.last):
         return None

@@ -1,6 +1,6 @@
 """What the trainer is given: the training data and the context of one member.
 
-Shapes: N training patches, K outputs of an auxiliary head.
+Shapes: N training patches, K outputs of an auxiliary head, M domains.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mitotype.core.run_layout import OnLog
 
 @dataclass(frozen=True)
 class TrainData:
-    """Training patches: images, published labels, soft targets, targets `name → NK` of auxiliary heads.
+    """Training patches: images, published labels, soft targets, targets `name → NK` of the losses, and `domain_NM`.
 
     `validation` is images and labels of the fold left out, for early stopping and schedules that need it.
     """
@@ -28,6 +28,15 @@ class TrainData:
     target_N: np.ndarray
     aux_targets: Mapping[str, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray] | None = None
+    domains: tuple[str, ...] = ()
+    domain_NM: np.ndarray | None = None
+
+    @property
+    def domain_N(self) -> np.ndarray:
+        """The number of each patch's domain, −1 where it is unknown."""
+        if self.domain_NM is None or not self.domains:
+            return np.full(len(self.label_N), -1)
+        return np.where(self.domain_NM.any(1), self.domain_NM.argmax(1), -1)
 
 
 @dataclass(frozen=True)

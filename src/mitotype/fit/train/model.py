@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mitotype.backbones import adapters, backbones, weights
+from mitotype.backbones import backbones, weights
+from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.classifier import Architecture, Classifier, build
 from mitotype.backbones.weights import PretrainedWeights
 from mitotype.core import seeds
@@ -48,8 +49,7 @@ def init_model(recipe: Recipe, objective: Objective, context: TrainContext, seed
 
 def architecture(recipe: Recipe, objective: Objective, base: PretrainedWeights | None = None) -> Architecture:
     """Return the architecture of a recipe's classifier. It names its base unless every weight is trained."""
-    adaptation = adapters.parse(recipe.adaptation)
-    is_full = isinstance(adaptation, adapters.Full) and not adaptation.last
+    replaces_base = adaptations.build(recipe.adaptation).replaces_base
     return Architecture(
         recipe.backbone,
         recipe.size_px,
@@ -58,7 +58,7 @@ def architecture(recipe: Recipe, objective: Objective, base: PretrainedWeights |
         recipe.head_dropout,
         dict(recipe.model_kwargs),
         recipe.adaptation,
-        base.digest if base and not is_full else "",
+        base.digest if base and not replaces_base else "",
         recipe.normalization,
     )
 

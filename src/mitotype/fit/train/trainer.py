@@ -11,19 +11,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mitotype.backbones.adapters import trained_tensors
+from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 from mitotype.backbones.predict import InferenceConfig, autocast, predict
 from mitotype.core import seeds
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine
 from mitotype.fit.recipe import Recipe
-from mitotype.fit.train import checkpoint, distributed, frozen_cache, optimizers, samplers, schedule
+from mitotype.fit.train import checkpoint, distributed, frozen_cache
 from mitotype.fit.train.batches import BatchSource
 from mitotype.fit.train.ema import EMA
 from mitotype.fit.train.inputs import TrainContext, TrainData
 from mitotype.fit.train.model import init_model, set_train_mode
-from mitotype.losses import Objective
+from mitotype.fit.train.optimizers import build_optimizers, set_lr, update
+from mitotype.fit.train.samplers import Patches, samplers
+from mitotype.fit.train.schedules import ScheduleState, schedules
+from mitotype.losses import LossContext, Objective
+from mitotype.losses.built import BuiltObjective
 from mitotype.transforms import Augment, Frame, tta_views
 
 
@@ -41,14 +45,18 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
         raise UserError(what, fix="use fewer folds or other data")
     seed = seeds.derive(recipe.seed, "member", member)
     model = init_model(recipe, objective, context, seed)
-    lr_schedule, sampler = schedule.build(recipe.schedule), samplers.build(recipe.sampler)
+    with seeds.forked_torch(seed, "objective"):
+        loss = objective.build(LossContext(model.spec.pooling[model.architecture.pooling], data.domains))
+    model.objective = loss.to(context.device)  # its parameters are trained with the net
+    lr_schedule, sampler = schedules.build(recipe.schedule), samplers.build(recipe.sampler)
+    patches = Patches(data.label_N, data.domain_N)
     writer = checkpoint.CheckpointWriter(context.dir)
     steps_per_epoch = max(1, n_patches // recipe.batch) if recipe.drop_last else math.ceil(n_patches / recipe.batch)
     # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
     last_batch = n_patches - (steps_per_epoch - 1) * recipe.batch
     batch_sizes = {min(recipe.batch, n_patches), min(recipe.batch, last_batch)}
     with distributed.wrap(model, objective, batch_sizes, recipe.grad_accum_steps) as ranks:
-        ema, optims = EMA(model, recipe.ema_decay), optimizers.build(recipe, model, context.amp_dtype)
+        ema, optims = EMA(model, recipe.ema_decay), build_optimizers(recipe, model, context.amp_dtype)
         state = checkpoint.TrainState(model, ema, optims)
         checkpoint.load(context.dir, state)
         augment = Augment(recipe.augment)
@@ -57,17 +65,17 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
         # Epochs
         while state.epochs_done < recipe.epochs and not _should_stop(recipe, state.val_scores):
             epoch, losses = state.epochs_done, []
-            order_N = sampler(seed, epoch, data.label_N)
+            order_N = sampler(seed, epoch, patches)
             set_train_mode(model)
             with seeds.forked_torch(seed, "dropout", epoch, *ranks.seed_purpose):
                 for step in range(steps_per_epoch):
-                    position = schedule.ScheduleState(
+                    position = ScheduleState(
                         epoch * steps_per_epoch + step, steps_per_epoch, recipe.epochs, recipe.warmup_epochs, state.val_scores
                     )  # fmt: skip
-                    optimizers.set_lr(optims, lr_schedule.lr_scale(position))
+                    set_lr(optims, lr_schedule.lr_scale(position))
                     patch_B = order_N[step * recipe.batch : (step + 1) * recipe.batch]
-                    losses.append(_train_step(batches, objective, patch_B, epoch, step))
-                    optimizers.step(optims, model, recipe.grad_clip)
+                    losses.append(_train_step(batches, loss, patch_B, position))
+                    update(optims, model, recipe.grad_clip)
                     ema.update()
             mean_loss = ranks.mean(float(torch.stack(losses).mean()))
             if not math.isfinite(mean_loss):
@@ -84,14 +92,18 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     # Averaged weights, or those of the best epoch with early stopping
     model = ema.copy_to(model)
     model.load_state_dict(state.best, strict=False)
+    del model.objective
     return model.eval()
 
 
-def _train_step(batches: BatchSource, objective: Objective, patch_B: np.ndarray, epoch: int, step: int) -> Tensor:
+def _train_step(
+    batches: BatchSource, objective: BuiltObjective, patch_B: np.ndarray, position: ScheduleState
+) -> Tensor:
     """Accumulate the gradients of one step and return the mean loss over this rank's patches."""
     context, ranks, cache = batches.context, batches.ranks, batches.frozen_cache
     total = torch.zeros((), device=context.device)
-    parts = list(batches.parts(patch_B, epoch, step))
+    epoch, step = divmod(position.step, position.steps_per_epoch)
+    parts = list(batches.parts(patch_B, epoch, step, position.progress))
     for i, (x_B, batch) in enumerate(parts, 1):
         with ranks.no_sync(i < len(parts)):
             with autocast(context.device, context.amp_dtype):

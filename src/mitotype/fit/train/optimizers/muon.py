@@ -9,11 +9,18 @@ Shapes: K matrices of M × N.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from mitotype.backbones.classifier import Classifier
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.train.optimizers.adamw import AdamW
+from mitotype.fit.train.optimizers.optimizer import OptimizerChoice, Parameters, optimizers
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, chosen by Jordan for the steepest slope at 0
 ITERATIONS = 5
@@ -32,7 +39,7 @@ def orthogonalize(matrix_KMN: Tensor, dtype: torch.dtype) -> Tensor:
     return x.mT if is_tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """v ← μv + (1−μ)g,  u = (1−μ)g + μv,  w ← (1 − lr·decay)·w − lr·√max(1, rows / columns)·orthogonalize(u)."""
 
     def __init__(self, matrices: Iterable[nn.Parameter], *, lr: float, weight_decay: float, dtype: torch.dtype) -> None:
@@ -58,3 +65,20 @@ class Muon(torch.optim.Optimizer):
         torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
         lr = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
         torch._foreach_add_(matrices, list(update_KMN.to(matrices[0].dtype).unbind()), alpha=-lr)
+
+
+@optimizers.add("muon")
+@dataclass(frozen=True)
+class MuonAndAdamW(OptimizerChoice):
+    """Muon for the two-dimensional weights of the trunk, AdamW for all others and the heads."""
+
+    def build(
+        self, recipe: Recipe, model: Classifier, trained: Parameters, dtype: torch.dtype | None
+    ) -> list[Optimizer]:
+        matrices = {name: p for name, p in trained.items() if name.startswith("trunk.") and p.dim() == 2}
+        others = {name: p for name, p in trained.items() if name not in matrices}
+        optims = AdamW().build(recipe, model, others, dtype)
+        if matrices:
+            options = {"lr": recipe.muon_lr, "weight_decay": recipe.weight_decay}
+            optims.append(Muon(matrices.values(), **options, dtype=dtype or torch.float32))
+        return optims

@@ -6,11 +6,14 @@ For nets that are invariant under D4, whose eight views would all score the same
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
+
+from mitotype.transforms.tta.view_set import TTAView, ViewSet, tta
 
 SHIFT_PX = 3.0
 ZOOM = 1.15
@@ -40,6 +43,10 @@ def jitter(name: str, image_B3CC: Tensor) -> Tensor:
     return out.contiguous(memory_format=torch.channels_last)
 
 
-def jitter_views() -> list[tuple[str, partial[Tensor]]]:
-    """Return all of JITTERS in their order: pairs of name and function image_B3CC → image_B3CC."""
-    return [(name, partial(jitter, name)) for name in JITTERS]
+@tta.add("around")
+@dataclass(frozen=True)
+class Around(ViewSet):
+    """Eight jittered views: rotated by 45°, shifted by 3 px, magnified and shrunk by 15 %."""
+
+    def views(self) -> list[TTAView]:
+        return [(name, partial(jitter, name)) for name in JITTERS]
