@@ -31,7 +31,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. A broken link, an undocumented name and every other warning of Sphinx fail."""
     pytest.importorskip("sphinx")
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-d", folder / "trees", DOCS, folder / "html"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-n",
+        "-q",
+        "-d",
+        folder / "trees",
+        DOCS,
+        folder / "html",
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert result.returncode == 0, result.stderr
     return folder / "html"
