@@ -12,19 +12,21 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 600  # of a cell
+NO_PORT = Config(KernelManager=Config(transport="ipc"))
 
 
 def run(path: Path) -> nbformat.NotebookNode:
     """Return the notebook with its outputs, run by the Python that runs this file."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(
-            notebook, timeout=TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
-        client.execute()
+        resources = {"metadata": {"path": folder}}
+        NotebookClient(
+            notebook, timeout=TIMEOUT_S, resources=resources, kernel_name="python3", config=NO_PORT
+        ).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times, which differ from run to run
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}

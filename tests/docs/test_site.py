@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import subprocess
 import sys
@@ -66,7 +67,7 @@ def test_a_task_that_is_too_far_away_is_reported(tmp_path: Path) -> None:
     (section, file), *_ = link_depth.TASKS.values()
     name, _, anchor = section.partition("#")
     chain = ["index.html", "a.html", "b.html", "c.html", section]
-    for page, target in zip(chain, chain[1:], strict=False):
+    for page, target in itertools.pairwise(chain):
         (tmp_path / page).write_text(f'<article><a href="{target}">next</a></article>', encoding="utf-8")
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text(f'<article><p id="{anchor}">{file}</p></article>', encoding="utf-8")
