@@ -21,7 +21,7 @@ def test_a_near_miss_is_named() -> None:
 def test_two_of_one_name_are_an_error() -> None:
     registry: Registry[int] = Registry("loss", "losses", "mitotype.core")
     registry.add("a")(1)
-    with pytest.raises(ValueError, match="two losses"):
+    with pytest.raises(UserError, match="Two losses are called 'a'"):
         registry.add("a")(2)
 
 

@@ -12,8 +12,9 @@ from mitotype.core.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-VERIFIED = ("built", "loaded", "parity")
+VERIFIED = ("no", "built", "loaded", "parity")
 HUB = "hf-hub:"
+TIMM = "timm/"  # before the name of any model of timm, see `timm_models`
 
 
 class Normalization(NamedTuple):
@@ -57,7 +58,7 @@ class ModelSpec:
     license, gated         license, and whether the hub requires a request for access
     commercial             whether the license allows commercial use
     shareable_derivatives  whether it allows sharing what is trained on the weights
-    verified               how far the entry was proven: "built", "loaded" or "parity"
+    verified               how far the entry was proven: "no", "built", "loaded" or "parity"
     source                 where the facts were read
     """
 
@@ -145,6 +146,17 @@ class BackboneRegistry(Registry[Backbone]):
             return build
 
         return register
+
+    def get(self, name: str) -> Backbone:
+        """Return the backbone called `name`, or the model of timm that "timm/NAME" names."""
+        if name.startswith(TIMM):
+            from mitotype.backbones.timm_models import timm_backbone
+
+            return timm_backbone(name)
+        return super().get(name)
+
+    def __contains__(self, name: str) -> bool:
+        return name.startswith(TIMM) or super().__contains__(name)
 
 
 backbones = BackboneRegistry("backbone", "backbones", "mitotype.backbones.families")

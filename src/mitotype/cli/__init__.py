@@ -4,6 +4,7 @@ import os
 import sys
 import warnings
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,8 @@ from typer.core import TyperGroup
 
 from mitotype import __version__
 from mitotype.cli import benchmarking, data, demo, deployment, listing, models, output, scoring, streams, training
-from mitotype.cli.options import expand_options, rename_options
-from mitotype.core import interrupts
+from mitotype.cli.options import expand_options, rename_options, split_plugins
+from mitotype.core import interrupts, plugins
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
@@ -49,7 +50,13 @@ for _function in chain(*COMMANDS.values()):
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def options(
+    version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+    plugin: Annotated[
+        list[Path] | None,
+        typer.Option("--plugin", metavar="FILE.py", help="add components: a Python file, which is run"),
+    ] = None,
+) -> None:
     if version:
         typer.echo(f"mitotype {__version__}")
         raise typer.Exit
@@ -64,7 +71,9 @@ def main(args: list[str] | None = None) -> Any:
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
         with interrupts.raised_signals():
-            return app(args=expand_options(rename_options(sys.argv[1:] if args is None else args)))
+            files, args = split_plugins(sys.argv[1:] if args is None else args)
+            plugins.load_all(files)
+            return app(args=expand_options(rename_options(args)))
     except UserError as error:
         output.info(str(error))
         sys.exit(2)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mitotype.core.errors import UserError
+
 Several = list[str] | None  # values of an option that may be repeated
 Data = Annotated[list[str], typer.Option("--data", help="folder or csv of patches, or NAME=PATH; several are joined")]
 On = Annotated[Several, typer.Option("--on", help="data with the labels of a csv's patch_id")]
@@ -24,6 +26,21 @@ SEVERAL = ("--data", "--on", "--hold-out", "--set", "--test", "--backbones", "--
 # old → new name, of every command and of one command
 RENAMED = {"--adapt": "--adaptations", "--draws": "--n-boot"}
 RENAMED_IN = {"benchmark": {"--on": "--backend"}}
+
+
+def split_plugins(args: list[str]) -> tuple[list[Path], list[str]]:
+    """Return the files of every `--plugin FILE`, wherever it stands, and the other arguments."""
+    plugins, others = [], []
+    rest = iter(args)
+    for arg in rest:
+        option, equals, file = arg.partition("=")
+        if option != "--plugin":
+            others.append(arg)
+        elif file := file if equals else next(rest, ""):
+            plugins.append(Path(file))
+        else:
+            raise UserError("--plugin has no file.", fix="--plugin FILE.py")
+    return plugins, others
 
 
 def rename_options(args: list[str]) -> list[str]:

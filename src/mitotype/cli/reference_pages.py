@@ -4,7 +4,6 @@ import inspect
 import re
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +23,9 @@ GENERATED = (
 
 def pages() -> dict[str, str]:
     """Return file name → Markdown of every page."""
-    own = {"backbones": backbones_page, "recipes": recipes_page}
-    registries = {f"{name}.md": own[name]() if name in own else registry_page(name) for name in listing.REGISTRIES}
-    return {"api.md": api_page(), "commands.md": commands_page(), **registries, "checks.md": checks_page()}
+    own = {"backbones": backbones_page, "recipes": recipes_page, "checks": checks_page}
+    registries = {f"{name}.md": own[name]() if name in own else registry_page(name) for name in listing.PACKAGES}
+    return {"api.md": api_page(), "commands.md": commands_page(), **registries}
 
 
 def api_page() -> str:
@@ -59,8 +58,9 @@ def _spelling(param: Any) -> str:
 
 def registry_page(plural: str) -> str:
     """Return one section per component of a registry: what it does, its arguments and its other facts."""
-    parts = [f"# {plural.capitalize()}", GENERATED]
-    registry = getattr(import_module(f"mitotype.{plural}"), plural)
+    title = listing.PLURALS.get(plural, plural)
+    parts = [f"# {title[0].upper()}{title[1:]}", GENERATED]
+    registry = listing.registry_of(plural)
     for name in registry.names():
         component = registry.get(name)
         values = listing.shown_facts(listing.describe(component))
