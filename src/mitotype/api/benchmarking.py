@@ -21,7 +21,7 @@ from mitotype.core.errors import ErrorCollector, UserError, unknown_name
 from mitotype.core.interrupts import continued_by
 from mitotype.core.run_layout import names
 from mitotype.core.schema import TEST, Cohort
-from mitotype.evaluation import published
+from mitotype.datasets import published
 from mitotype.experiments import benchmark as benchmarks
 from mitotype.experiments.plan import BenchmarkConfig, BenchmarkSettings, Plan
 from mitotype.experiments.results import Table

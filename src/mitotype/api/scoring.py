@@ -31,7 +31,7 @@ from mitotype.core.run_layout import (
 )
 from mitotype.core.run_layout.evaluation import About
 from mitotype.core.schema import OUT_OF_FOLD, TEST, Cohort
-from mitotype.datasets import overlaps
+from mitotype.datasets import overlaps, published
 from mitotype.deploy import predictor
 from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.predictor import Predictor
@@ -145,9 +145,11 @@ def evaluate(
         command=command,
         openings=[str(opening) for opening in read_ledger(path)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
+        overlaps=overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique()),
         held_out=run.data.hold_out if run else [],
     )
-    return evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    evaluation = evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    return evaluation.with_published(published.results())
 
 
 def report_path(source: str | Path, part: str = TEST) -> Path:

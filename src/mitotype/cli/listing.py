@@ -19,7 +19,8 @@ PACKAGES = {  # where the registry of each noun is, under its name
     "features": "mitotype.features", "transforms": "mitotype.transforms", "tta": "mitotype.transforms.tta.view_set",
     "losses": "mitotype.losses", "samplers": "mitotype.fit.train.samplers", "optimizers": "mitotype.fit.train.optimizers",
     "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "thresholds": "mitotype.scores.thresholds",
-    "abstentions": "mitotype.scores.abstentions", "checks": "mitotype.evaluation.checks",
+    "abstentions": "mitotype.scores.abstentions", "metrics": "mitotype.evaluation.metrics",
+    "checks": "mitotype.evaluation.checks",
 }  # fmt: skip
 NOUNS = (*PACKAGES, "bundles")
 PLURALS = {"tta": "sets of test-time views", "thresholds": "threshold rules", "abstentions": "abstention rules"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from mitotype.core import files, images
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints
-from mitotype.datasets.fingerprints import DIGEST_CHARS, PART_BY_NAME, TEST_SETS, Fingerprints
+from mitotype.datasets.dataset import datasets, named_parts
+from mitotype.datasets.fingerprints import DIGEST_CHARS, Fingerprints
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Overlap:
     def error(self) -> UserError:
         """Return the error that prevents scoring (M004, or M001 where only cases are shared)."""
         retrain = (
-            f"train again with --hold-out {self.test}" if self.test in PART_BY_NAME else "train again without them"
+            f"train again with --hold-out {self.test}"
+            if self.test in fingerprints.names()
+            else "train again without them"
         )
         return UserError(
             f"'{self.test}' shares {self} with the training data: its scores would be optimistic.",
@@ -132,11 +135,24 @@ def published_overlaps(cohort: Cohort, digests: Sequence[str] | None = None) -> 
     case, file = cohort.rows["case_id"], pd.Series(file_digests(cohort), index=cohort.rows.index, dtype=str)
     pixels = pd.Series("" if digests is None else pixel_digests(cohort, digests), index=cohort.rows.index, dtype=str)
     masks = {}
-    for test in map(fingerprints.load, TEST_SETS):
+    for test in map(fingerprints.load, fingerprints.test_sets()):
         mask = case.isin(test.cases) | file.isin(test.files) | pixels.isin(test.pixels)
         if mask.any():
             masks[test.name] = mask
     return masks
+
+
+def known_overlaps(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return, among the datasets in `names`, those that each is known to share slides with (`Dataset.overlaps`, both ways)."""
+    parts = named_parts()
+    owners = {name: parts[name][0] if name in parts else name for name in names}
+    stated = {owner: datasets.get(owner).overlaps for owner in owners.values() if owner in datasets}
+    pairs = {(a, parts[b][0] if b in parts else b) for a, others in stated.items() for b in others}
+    shared = {
+        name: [other for other in owners if (owner, owners[other]) in pairs or (owners[other], owner) in pairs]
+        for name, owner in owners.items()
+    }
+    return {name: others for name, others in shared.items() if others}
 
 
 def overlap_notes(cohort: Cohort, *, digests: Sequence[str] | None = None) -> tuple[str, ...]:

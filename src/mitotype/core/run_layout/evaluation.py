@@ -107,6 +107,7 @@ class PublishedResult(Record, frozen=True):
     """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
 
     `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
+    `source` and `floor_source` are the origin of these numbers.
     """
 
     title: Text
@@ -115,9 +116,11 @@ class PublishedResult(Record, frozen=True):
     auroc: float
     net: Text
     auroc_net: Text
-    floor_single: float
-    floor_balanced_accuracy: float
-    floor_auroc: float
+    floor_single: Number = None
+    floor_balanced_accuracy: Number = None
+    floor_auroc: Number = None
+    source: Text = ""
+    floor_source: Text = ""
 
 
 class EntryRecord(Record, frozen=True, kw_only=True):
@@ -185,14 +188,30 @@ class SettingsRecord(Record, frozen=True, kw_only=True):
     decision_digests: Count = 0
 
 
+class MetricRecord(Record, frozen=True):
+    """A metric of the file: its title in running text, its head over a column, and the tables that show it."""
+
+    name: Name
+    title: Text
+    head: Text
+    tables: list[Name]
+
+
 class EvaluationRecord(Format2, frozen=True, kw_only=True):
-    """evaluation.json."""
+    """evaluation.json. `metrics` are in the order of the columns; a file of 0.1.0 has none."""
 
     about: About
     settings: SettingsRecord
     entries: Sequence[EntryRecord]
     checks: list[Finding]
     notes: list[Text]
+    metrics: list[MetricRecord] = []
+
+    def metrics_of(self, table: str) -> list[MetricRecord]:
+        """Return the metrics of a table ("set", "group", "calibration"); a file without titles shows all by their names."""
+        names = self.entries[0].variants[0].metrics if self.entries else {}
+        unnamed = [MetricRecord(name, name.replace("_", " "), name, ["set", "group"]) for name in names]
+        return [metric for metric in self.metrics or unnamed if table in metric.tables]
 
     @classmethod
     def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:

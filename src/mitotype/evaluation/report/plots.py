@@ -16,9 +16,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mitotype.core.metric_titles import TITLES
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import CLASS_NAMES
+from mitotype.evaluation.metrics import metrics
 from mitotype.evaluation.report.curves import GRID, reliability_curve, roc_curve
 from mitotype.evaluation.resample import Bootstrap
 from mitotype.scores.risk_coverage import risk_coverage
@@ -134,7 +134,7 @@ def risk_plot(label: np.ndarray, probability: np.ndarray, threshold: float, cove
             ("specificity", GREY, 0.9),
             ("balanced_accuracy", BLUE, 1.7),
         ):
-            axes.plot(table["coverage"], table[name], color=color, linewidth=width, label=TITLES[name])
+            axes.plot(table["coverage"], table[name], color=color, linewidth=width, label=metrics.get(name).title)
         if coverage is not None:
             axes.axvline(coverage, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
             axes.text(
