@@ -12,11 +12,9 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 600  # of a cell
-NO_PORT = Config(KernelManager=Config(transport="ipc"))
 
 
 def run(path: Path) -> nbformat.NotebookNode:
@@ -24,9 +22,7 @@ def run(path: Path) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
-        NotebookClient(
-            notebook, timeout=TIMEOUT_S, resources=resources, kernel_name="python3", config=NO_PORT
-        ).execute()
+        NotebookClient(notebook, timeout=TIMEOUT_S, resources=resources, kernel_name="python3").execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times, which differ from run to run
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
