@@ -35,6 +35,8 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+SINGLE_PAGES = ("index", "start", "concepts", "add-a-component", "where-things-are")  # without pages below them
+html_sidebars: dict[str, list[str]] = {name: [] for name in SINGLE_PAGES}
 html_theme = "pydata_sphinx_theme"
 html_title = "mitotype"
 templates_path = ["_templates"]
@@ -54,6 +56,7 @@ html_theme_options = {
     "footer_end": [],
 }
 
+shutil.rmtree(HERE / "reference" / "generated", ignore_errors=True)  # pages of names that are gone
 # The notebooks lie in examples/, where a reader of the source looks for them; Sphinx reads only below docs/.
 NOTEBOOKS = HERE / "notebooks"
 NOTEBOOKS.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "mitotype"
 MAX_LINKS = 3
 TASKS = {  # what someone looks for → section that answers, file to change
     "the crop size": ("how-to/train-on-your-own.html#change-the-crop", "transforms/ops/crop.py"),
-    "the threshold rule": ("how-to/train-on-your-own.html#change-the-threshold", "scores/threshold.py"),
+    "the threshold rule": ("how-to/train-on-your-own.html#change-the-threshold", "scores/thresholds/"),
     "the LoRA targets of Virchow2": ("how-to/benchmark-backbones.html#lora-targets", "backbones/families/virchow.py"),
     "what the report shows per domain": (
         "how-to/evaluate-your-scores.html#the-report-per-domain",
@@ -84,7 +84,7 @@ def problems(root: Path) -> list[str]:
         page = Page(root / name) if (root / name).is_file() else None
         if page is None or anchor not in page.anchors or file not in page.text:
             lines.append(f"{task}: {section} is missing or does not name {file}")
-        elif not (SOURCE / file).is_file():
+        elif not (SOURCE / file).exists():
             lines.append(f"{task}: there is no file {file}")
         elif reached.get(section, 99) > MAX_LINKS:
             lines.append(f"{task}: {section} is more than {MAX_LINKS} links away")

@@ -79,7 +79,7 @@ def backbones_page() -> str:
 
     items = listing.facts("backbones")
     rows = [_backbone_row(name, values) for name, values in items.items()]
-    heads = ("name", "M parameters", "px", "license", "weights", "commercial use", "verified")
+    heads = ("name", "M params", "px", "license", "weights", "commercial", "verified")
     parts = ["# Backbones", GENERATED, "On the site, a click on the head of a column sorts the table by it."]
     parts += [text_tables.markdown(heads, rows).replace("]\\(", "](")]
     parts += ["## What the facts mean", f"```text\n{_fields_of(ModelSpec)}\n```", "## Each backbone"]
