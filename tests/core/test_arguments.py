@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from mitotype.core import spec
-from mitotype.core.arguments import Argument, argument, arguments_of, build, build_one, spec_of
+from mitotype.core.arguments import Argument, argument, arguments_of, build, single_step, spec_of
 from mitotype.core.errors import UserError
 
 
@@ -25,9 +25,6 @@ class Required:
     """A component whose number has no default."""
 
     share: float = argument(low=0, high=0.5, open_low=True, meaning="share of rows")
-
-
-COMPONENTS = {"example": Example}
 
 
 def make(text: str) -> Example:
@@ -73,10 +70,10 @@ def test_required_number() -> None:
 
 
 def test_one_component_of_several() -> None:
-    assert build_one("example(2)", COMPONENTS, "example", "mitotype examples") == Example(2)
-    for text in ("exmple", "example | example", ""):
-        with pytest.raises(UserError, match="No example is called"):
-            build_one(text, COMPONENTS, "example", "mitotype examples")
+    assert build(Example, single_step("example(2)", "example", "mitotype examples")) == Example(2)
+    for text in ("example | example", ""):
+        with pytest.raises(UserError, match="is not one example"):
+            single_step(text, "example", "mitotype examples")
 
 
 def test_the_canonical_spec_and_the_listing() -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 VERIFIED = ("no", "built", "loaded", "parity")
 HUB = "hf-hub:"
-TIMM = "timm/"  # before the name of any model of timm, see `timm_models`
 
 
 class Normalization(NamedTuple):
@@ -137,8 +136,15 @@ class Backbone:
     build: Build
 
 
+Source = Callable[[str], Backbone]
+
+
 class BackboneRegistry(Registry[Backbone]):
     """Registry of backbones: `@backbones.add("virchow2", ModelSpec(...))` above the function that builds the trunk."""
+
+    def __init__(self, kind: str, plural: str, package: str) -> None:
+        super().__init__(kind, plural, package)
+        self._sources: dict[str, Source] = {}
 
     def add(self, name: str, spec: ModelSpec) -> Callable[[Build], Build]:  # type: ignore[override]
         def register(build: Build) -> Build:
@@ -147,16 +153,25 @@ class BackboneRegistry(Registry[Backbone]):
 
         return register
 
-    def get(self, name: str) -> Backbone:
-        """Return the backbone called `name`, or the model of timm that "timm/NAME" names."""
-        if name.startswith(TIMM):
-            from mitotype.backbones.timm_models import timm_backbone
+    def add_source(self, prefix: str) -> Callable[[Source], Source]:
+        """Return a decorator that adds a function from names that begin with `prefix` to backbones, which are not listed."""
 
-            return timm_backbone(name)
-        return super().get(name)
+        def register(source: Source) -> Source:
+            self._sources[prefix] = source
+            return source
+
+        return register
+
+    def get(self, name: str) -> Backbone:
+        source = self._source(name)
+        return source(name) if source else super().get(name)
 
     def __contains__(self, name: str) -> bool:
-        return name.startswith(TIMM) or super().__contains__(name)
+        return self._source(name) is not None or super().__contains__(name)
+
+    def _source(self, name: str) -> Source | None:
+        self._fill()
+        return next((source for prefix, source in self._sources.items() if name.startswith(prefix)), None)
 
 
 backbones = BackboneRegistry("backbone", "backbones", "mitotype.backbones.families")

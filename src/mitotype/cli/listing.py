@@ -23,7 +23,7 @@ PACKAGES = {  # where the registry of each noun is, under its name
     "checks": "mitotype.evaluation.checks",
 }  # fmt: skip
 NOUNS = (*PACKAGES, "bundles")
-PLURALS = {"tta": "sets of test-time views", "thresholds": "threshold rules", "abstentions": "abstention rules"}
+PLURALS = {"tta": "test-time views", "thresholds": "threshold rules", "abstentions": "abstention rules"}
 CLASS_FACTS = ("kind", "per_patch", "mixup", "head", "source")  # of a transform or loss
 EMPTY: tuple[Any, ...] = ("", None, (), [], {})
 

@@ -70,7 +70,13 @@ class BundleRecord(Record, frozen=True, kw_only=True):
 
 def bundle_digest(record: BundleRecord) -> str:
     """Return the digest of a bundle's record without its own `digest`."""
-    return files.digest_of(msgspec.json.encode(msgspec.structs.replace(record, digest=""), order="sorted"))
+    return _document_digest(records.encode(record))
+
+
+def _document_digest(raw: bytes) -> str:
+    """Return the digest of the sorted document without its `digest`. Fields that later versions add do not change it."""
+    value = msgspec.json.decode(raw) | {"digest": ""}
+    return files.digest_of(msgspec.json.encode(value, order="sorted"))
 
 
 def read_bundle(folder: Path) -> BundleRecord:
@@ -80,7 +86,7 @@ def read_bundle(folder: Path) -> BundleRecord:
     """
     raw = files.read_bytes(folder / names.BUNDLE, what="bundle", max_bytes=records.MAX_BYTES)
     record = records.decode(raw, BundleRecord, f"The bundle '{folder / names.BUNDLE}'")
-    own = _digest_1(raw) if record.format == 1 else bundle_digest(record)
+    own = _digest_1(raw) if record.format == 1 else _document_digest(raw)
     changed = f"The bundle '{folder}' is not as it was written"
     fix = "copy it again from its source"
     if own != record.digest:

@@ -15,16 +15,18 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from mitotype.backbones.fact_groups import VIT_LORA
-from mitotype.backbones.model_spec import HUB, TIMM, Backbone, ModelSpec, Normalization
+from mitotype.backbones.model_spec import HUB, Backbone, ModelSpec, Normalization, backbones
 from mitotype.backbones.pooled_trunk import PooledTrunk
 from mitotype.backbones.transformer_trunk import TransformerTrunk
 from mitotype.core.errors import UserError, unknown_name
 
+TIMM = "timm/"
 PERMISSIVE = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0")
 NON_COMMERCIAL = ("cc-by-nc-4.0",)  # which allows sharing derivatives
 POOLED_MULTIPLE_PX = 32  # of nets that take any size: what most of them divide it by
 
 
+@backbones.add_source(TIMM)
 @cache
 def timm_backbone(name: str) -> Backbone:
     """Return the backbone `timm/NAME`. Raises a UserError for a name that timm does not have, and for a net without features."""
