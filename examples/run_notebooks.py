@@ -5,6 +5,7 @@ Without names all of them are run. An exception in a cell ends the run with its 
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ TIMEOUT_S = 600  # of a cell
 
 def run(path: Path) -> nbformat.NotebookNode:
     """Return the notebook with its outputs, run by the Python that runs this file."""
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # of tqdm, which shows no bar here
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}

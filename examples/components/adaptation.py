@@ -1,4 +1,7 @@
-"""An adaptation: train the biases only. Use: --plugin adaptation.py --set adaptation=bitfit."""
+"""An adaptation: train the biases only.
+
+mitotype --plugin adaptation.py train lora --data DATA --set adaptation=bitfit
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,6 @@
-"""A backbone: RegNetY-200MF of timm, from random weights. Use: --plugin backbone.py --set backbone=regnety-200mf.
+"""A backbone: RegNetY-200MF of timm, from random weights.
+
+    mitotype --plugin backbone.py train default --data DATA --set backbone=regnety-200mf size_px=64
 
 Every fact is stated. A timm model needs no file where timm's own facts are enough: --set backbone=timm/regnety_002.
 """

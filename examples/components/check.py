@@ -1,4 +1,7 @@
-"""A check on method: domains of one class in training. Use: mitotype evaluate runs/mine --plugin check.py."""
+"""A check on method: domains of one class in training.
+
+mitotype --plugin check.py evaluate runs/mine
+"""
 
 from mitotype.evaluation.checks.check import Evidence, add_check, split_rows
 

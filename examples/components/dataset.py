@@ -1,4 +1,7 @@
-"""A dataset: a laboratory's own layout, `annotations.csv` beside `images/`. Use: --plugin dataset.py --data lab=FOLDER."""
+"""A dataset: a laboratory's own layout, `annotations.csv` beside `images/`.
+
+mitotype --plugin dataset.py train default --data lab=FOLDER
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A decision rule: a threshold that keeps the count. Use: --plugin decision_rule.py --set threshold=count_matched."""
+"""A decision rule: a threshold that keeps the count.
+
+mitotype --plugin decision_rule.py train default --data DATA --set threshold=count_matched
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""A loss: the focal loss on the main logit. Use: --plugin loss.py --set objective=focal."""
+"""A loss: the focal loss on the main logit.
+
+mitotype --plugin loss.py train default --data DATA --set objective=focal
+"""
 
 from dataclasses import dataclass
 

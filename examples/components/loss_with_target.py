@@ -1,4 +1,7 @@
-"""A loss with a target and a head of its own: the mean color of the image. Use: --set "objective=soft_bce + 0.1 * mean_color"."""
+"""A loss with a target and a head of its own: the mean color of the image.
+
+mitotype --plugin loss_with_target.py train default --data DATA --set "objective=soft_bce + 0.1 * mean_color"
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""A metric: Matthews' correlation, in the tables with its interval. Use: mitotype evaluate runs/mine --plugin metric.py."""
+"""A metric: Matthews' correlation, in the tables with its interval.
+
+mitotype --plugin metric.py evaluate runs/mine
+"""
 
 import numpy as np
 

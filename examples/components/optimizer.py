@@ -1,4 +1,7 @@
-"""An optimizer: SGD with momentum. Use: --plugin optimizer.py --set "optimizer=sgd(0.9)" lr=0.01."""
+"""An optimizer: SGD with momentum.
+
+mitotype --plugin optimizer.py train default --data DATA --set "optimizer=sgd(0.9)" lr=0.01
+"""
 
 from dataclasses import dataclass
 

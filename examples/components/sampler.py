@@ -1,4 +1,7 @@
-"""A sampler: every domain equally often. Use: --plugin sampler.py --set sampler=domain_balanced."""
+"""A sampler: every domain equally often.
+
+mitotype --plugin sampler.py train default --data DATA --set sampler=domain_balanced
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""A schedule: a straight line down. Use: --plugin schedule.py --set "schedule=linear(0.1)"."""
+"""A schedule: a straight line down.
+
+mitotype --plugin schedule.py train default --data DATA --set "schedule=linear(0.1)"
+"""
 
 from dataclasses import dataclass
 

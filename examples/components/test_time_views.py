@@ -1,4 +1,7 @@
-"""Test-time views: the image and its transpose. Use: --plugin test_time_views.py --set tta=transpose."""
+"""Test-time views: the image and its transpose.
+
+mitotype --plugin test_time_views.py train default --data DATA --set tta=transpose
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""A transform: a random gamma curve. Use: --plugin transform.py --set "augment=d4 | gamma(0.3) | crop(64)"."""
+"""A transform: a random gamma curve.
+
+mitotype --plugin transform.py train default --data DATA --set "augment=d4 | gamma(0.3) | crop(64)"
+"""
 
 from dataclasses import dataclass
 
