@@ -14,7 +14,7 @@ from mitotype.features import features
 from mitotype.fit import lineage
 from mitotype.fit.recipe import FIELDS, Recipe
 from mitotype.fit.train.optimizers import optimizers
-from mitotype.fit.train.samplers import samplers
+from mitotype.fit.train.samplers import build_sampler
 from mitotype.fit.train.schedules import schedules
 from mitotype.losses import Objective, losses
 from mitotype.scores.abstentions import abstentions
@@ -33,7 +33,7 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: Augment(recipe.augment),
         lambda: tta_views(recipe.tta),
         lambda: Objective(recipe.objective),
-        lambda: samplers.build(recipe.sampler),
+        lambda: build_sampler(recipe.sampler),
         lambda: schedules.build(recipe.schedule),
         lambda: optimizers.build(recipe.optimizer),
         lambda: thresholds.build(recipe.threshold),

@@ -29,6 +29,7 @@ DONE = "DONE"
 MEMBER = "member.json"
 WEIGHTS = "model.safetensors"
 HEAD = "head.json"
+DIFFICULTY = "difficulty.npy"  # of every training patch (columns) after every epoch that a sampler needs it of (rows)
 
 # a bundle
 BUNDLE = "bundle.json"
@@ -48,7 +49,7 @@ RUN_FILES = (
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
 BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
-OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD))  # no name of an output
+OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY))  # no name of an output
 
 
 def is_run(folder: Path) -> bool:

@@ -14,9 +14,9 @@ from torch import Tensor
 from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 from mitotype.backbones.predict import InferenceConfig, autocast, predict
-from mitotype.core import seeds
+from mitotype.core import files, seeds
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import LogLine
+from mitotype.core.run_layout import LogLine, names
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import checkpoint, distributed, frozen_cache
 from mitotype.fit.train.batches import BatchSource
@@ -24,7 +24,7 @@ from mitotype.fit.train.ema import EMA
 from mitotype.fit.train.inputs import TrainContext, TrainData
 from mitotype.fit.train.model import init_model, set_train_mode
 from mitotype.fit.train.optimizers import build_optimizers, set_lr, update
-from mitotype.fit.train.samplers import Patches, samplers
+from mitotype.fit.train.samplers import Patches, build_sampler
 from mitotype.fit.train.schedules import ScheduleState, schedules
 from mitotype.losses import LossContext, Objective
 from mitotype.losses.built import BuiltObjective
@@ -48,8 +48,7 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     with seeds.forked_torch(seed, "objective"):
         loss = objective.build(LossContext(model.spec.pooling[model.architecture.pooling], data.domains))
     model.objective = loss.to(context.device)  # its parameters are trained with the net
-    lr_schedule, sampler = schedules.build(recipe.schedule), samplers.build(recipe.sampler)
-    patches = Patches(data.label_N, data.domain_N)
+    lr_schedule, sampler = schedules.build(recipe.schedule), build_sampler(recipe.sampler)
     writer = checkpoint.CheckpointWriter(context.dir)
     steps_per_epoch = max(1, n_patches // recipe.batch) if recipe.drop_last else math.ceil(n_patches / recipe.batch)
     # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
@@ -65,7 +64,7 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
         # Epochs
         while state.epochs_done < recipe.epochs and not _should_stop(recipe, state.val_scores):
             epoch, losses = state.epochs_done, []
-            order_N = sampler(seed, epoch, patches)
+            order_N = sampler(seed, epoch, Patches(data.label_N, data.domain_N, state.last_difficulty))
             set_train_mode(model)
             with seeds.forked_torch(seed, "dropout", epoch, *ranks.seed_purpose):
                 for step in range(steps_per_epoch):
@@ -84,6 +83,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
             state.epochs_done = epoch + 1
             needs_validation = recipe.patience or lr_schedule.needs_validation
             held_out = _validate(batches, state) if needs_validation else None
+            if sampler.needs_difficulty and state.epochs_done >= sampler.from_epoch:
+                state.difficulties.append(_difficulty(batches, state))
             if distributed.is_main_process():
                 context.on_log(
                     LogLine(member=member, epoch=epoch + 1, epochs=recipe.epochs, loss=mean_loss, held_out=held_out)
@@ -93,6 +94,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     model = ema.copy_to(model)
     model.load_state_dict(state.best, strict=False)
     del model.objective
+    if state.difficulties and distributed.is_main_process():
+        files.write_array(context.dir / names.DIFFICULTY, np.stack(state.difficulties))
     return model.eval()
 
 
@@ -132,6 +135,15 @@ def _validate(batches: BatchSource, state: checkpoint.TrainState) -> float | Non
         state.best = {name: value.detach().clone() for name, value in trained_tensors(state.model)}
     state.val_scores.append(score)
     return score
+
+
+def _difficulty(batches: BatchSource, state: checkpoint.TrainState) -> np.ndarray:
+    """Return |t − p| of every training patch as it is, without augmentation, float16."""
+    recipe, data, context = batches.recipe, batches.data, batches.context
+    config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
+    output = predict(state.model, data.image_N3HW, Frame(recipe.frame), tta_views("identity"), config)
+    probability_N = 1 / (1 + np.exp(-output.logit["identity"].astype(np.float64)))
+    return np.abs(data.target_N - probability_N).astype(np.float16)
 
 
 def _should_stop(recipe: Recipe, val_scores: list[float]) -> bool:
