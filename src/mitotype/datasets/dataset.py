@@ -53,7 +53,7 @@ class StudyResult:
     fold_balanced_accuracy: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Part:
     """A published part of a dataset with a name of its own, as in `amibr-test=DIR` and `--hold-out amibr-test`.
 
@@ -72,7 +72,7 @@ class Part:
     study: Mapping[str, Mapping[str, StudyResult]] = field(default_factory=dict)
     study_source: str = ""
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"{self.split} patches" + (", a test set" if self.is_test_set else "")
 
 

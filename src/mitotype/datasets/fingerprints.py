@@ -57,7 +57,8 @@ def names() -> list[str]:
 
 def test_sets() -> list[str]:
     """Return the names of the test sets with fingerprints."""
-    return [name for name, (_, part) in named_parts().items() if part.is_test_set and name in names()]
+    known = names()
+    return [name for name, (_, part) in named_parts().items() if part.is_test_set and name in known]
 
 
 def table(dataset: str) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from mitotype.core import records
 from mitotype.core.records import Count, Format2, Name, Record, Share, Text
 from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
@@ -103,7 +105,7 @@ class Experts(Record, frozen=True):
     patches: Count
 
 
-class PublishedResult(Record, frozen=True):
+class PublishedResult(Record, frozen=True, omit_defaults=True):
     """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
 
     `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
@@ -205,13 +207,14 @@ class EvaluationRecord(Format2, frozen=True, kw_only=True):
     entries: Sequence[EntryRecord]
     checks: list[Finding]
     notes: list[Text]
-    metrics: list[MetricRecord] = []
+    metrics: list[MetricRecord] | UnsetType = UNSET  # absent where 0.1.0 wrote none: the digest of a bundle covers it
 
     def metrics_of(self, table: str) -> list[MetricRecord]:
         """Return the metrics of a table ("set", "group", "calibration"); a file without titles shows all by their names."""
         names = self.entries[0].variants[0].metrics if self.entries else {}
         unnamed = [MetricRecord(name, name.replace("_", " "), name, ["set", "group"]) for name in names]
-        return [metric for metric in self.metrics or unnamed if table in metric.tables]
+        known = unnamed if isinstance(self.metrics, UnsetType) else self.metrics
+        return [metric for metric in known if table in metric.tables]
 
     @classmethod
     def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:
