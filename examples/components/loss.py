@@ -1,6 +1,6 @@
-"""A loss: the focal loss on the main logit.
+"""A loss: PolyLoss on the main logit.
 
-mitotype --plugin loss.py train default --data DATA --set objective=focal
+mitotype --plugin loss.py train default --data DATA --set "objective=poly(1)"
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from mitotype.core.arguments import argument
 from mitotype.losses import Batch, Outputs, Term, losses
 
 
-@losses.add("focal")
+@losses.add("poly")
 @dataclass(frozen=True)
-class Focal(Term):
-    """Cross-entropy that gives less weight to easy patches.
+class Poly(Term):
+    """Cross-entropy plus ε times the probability of the other class.
 
-    |t − p|^γ · BCE(p, t), after Lin et al., arXiv 1708.02002, with p = σ(z) and the soft target t.
+    BCE(z, t) + ε·|t − σ(z)|, after Leng et al., arXiv 2204.12511, with the soft target t.
     """
 
     per_patch = True
-    mixup = "approximate: the weight depends on the mixed target"
+    mixup = "approximate: the absolute value is not linear in the target"
 
-    gamma: float = argument(2.0, low=0, high=10, meaning="γ; 0 is soft_bce")
+    epsilon: float = argument(1.0, low=0, high=10, meaning="ε; 0 is soft_bce")
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
         z_B, t_B = outputs.logit_B, batch.target_B
         bce_B = functional.binary_cross_entropy_with_logits(z_B, t_B, reduction="none")
-        return (t_B - z_B.sigmoid()).abs() ** self.gamma * bce_B
+        return bce_B + self.epsilon * (t_B - z_B.sigmoid()).abs()
