@@ -84,8 +84,8 @@ def test_difficulty_is_stored_and_a_resumed_run_is_the_same(
         "objective=adaptive_focal + 0.1 * supcon + 0.1 * domain_adversary(8) + 0.1 * domain_heads + 0.01 * coral"
     )
     recipe = with_settings(tiny, [*settings, objective])
-    whole = run.start(recipe, toy_cohort, tmp_path / "whole", device="cpu")
-    difficulty = np.load(names.member_dir(whole, "fold1-seed0") / names.DIFFICULTY)
+    complete = run.start(recipe, toy_cohort, tmp_path / "complete", device="cpu")
+    difficulty = np.load(names.member_dir(complete, "fold1-seed0") / names.DIFFICULTY)
     assert difficulty.shape == (4, 24) and 0 <= difficulty.min() < difficulty.max() <= 1
 
     steps = 0
@@ -104,5 +104,5 @@ def test_difficulty_is_stored_and_a_resumed_run_is_the_same(
     run.resume(tmp_path / "stopped")
     for member in ("fold1-seed0", "fold2-seed0"):
         for file in (names.WEIGHTS, names.DIFFICULTY):
-            a, b = (names.member_dir(folder, member) / file for folder in (whole, tmp_path / "stopped"))
+            a, b = (names.member_dir(folder, member) / file for folder in (complete, tmp_path / "stopped"))
             assert a.read_bytes() == b.read_bytes()
