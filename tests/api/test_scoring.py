@@ -49,7 +49,7 @@ def test_the_report_of_a_csv_is_named_after_it_and_has_nothing_of_the_run(run_di
     assert (evaluation.about.openings, evaluation.about.digests, evaluation.about.held_out) == ([], {}, [])
     assert scoring.report_path(csv) == run_dir / "theirs.report.html"
     scoring.check_report(scoring.report_path(csv), csv)
-    scoring.write_report(evaluation, scoring.report_path(csv))
+    evaluation.write_report(scoring.report_path(csv))
     assert not (run_dir / names.REPORT).exists() and not (run_dir / names.EVALUATION).exists()
     assert (run_dir / "theirs.evaluation.json").is_file()
 

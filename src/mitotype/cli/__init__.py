@@ -26,6 +26,9 @@ COMMANDS = {
 }
 
 
+MAX_SUMMARY = 45  # characters: a line of 80 columns has no more beside the longest name of a command
+
+
 class GroupedCommands(TyperGroup):
     """Lists the commands in groups."""
 
@@ -33,7 +36,9 @@ class GroupedCommands(TyperGroup):
         for group, functions in COMMANDS.items():
             names = [function.__name__ for function in functions]
             with formatter.section(group):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=60)) for name in names])
+                formatter.write_dl(
+                    [(name, self.commands[name].get_short_help_str(limit=MAX_SUMMARY)) for name in names]
+                )
 
 
 app = typer.Typer(
@@ -68,6 +73,7 @@ def main(args: list[str] | None = None) -> Any:
     Everything else is a bug.
     """
     streams.prepare()
+    output.show_messages()
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
         with interrupts.raised_signals():
@@ -75,15 +81,15 @@ def main(args: list[str] | None = None) -> Any:
             plugins.load_all(files)
             return app(args=expand_options(rename_options(args)))
     except UserError as error:
-        output.info(str(error))
+        output.error(str(error))
         sys.exit(2)
     except OSError as error:
-        output.info(
+        output.error(
             f"{error.strerror or error}: {_shown(error.filename)}.\n  check the path, its permissions and the disk"
         )
         sys.exit(2)
     except MemoryError:
-        output.info("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
+        output.error("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
         sys.exit(2)
     except SystemExit as end:  # typer exits silently for an interrupt outside of a command
         stop = interrupts.unreported(end)

@@ -10,7 +10,6 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import Json
-from mitotype.core import arguments
 from mitotype.core.errors import unknown_name
 from mitotype.core.registry import Registry
 
@@ -86,6 +85,8 @@ def shown_facts(values: dict[str, Any]) -> dict[str, Any]:
 
 def describe(component: Any) -> dict[str, Any]:
     """Return `summary` (one line) and the other facts of a component as plain values."""
+    from mitotype.core import arguments
+
     doc = inspect.getdoc(component) or ""
     if inspect.isfunction(component):  # a recipe
         return {"summary": doc.splitlines()[0], "about": doc, **component().to_dict()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from mitotype.core import files, images
+from mitotype.core.cpu_limit import n_threads
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints
@@ -54,7 +54,7 @@ class Overlap:
 def file_digests(cohort: Cohort) -> list[str]:
     """Return the first DIGEST_CHARS of the sha256 of every row's file, "" without a file; each file is read once."""
     paths = list(dict.fromkeys(path for path in cohort.rows["path"] if path and Path(path).is_file()))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         digests = dict(zip(paths, pool.map(lambda path: files.sha256(Path(path))[:DIGEST_CHARS], paths), strict=True))
     return [digests.get(path, "") for path in cohort.rows["path"]]
 
@@ -81,7 +81,7 @@ def pixel_digests(cohort: Cohort, digests: Sequence[str] | None = None) -> list[
             for page, image in zip(numbers, images.read_pages(Path(path), numbers), strict=True):
                 by_page[path, page] = images.digest(image)[:DIGEST_CHARS]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         list(pool.map(decode, pages_of))
     errors.errors.sort(key=str)
     errors.raise_if_any()

@@ -22,7 +22,7 @@ HELP = "mitotype recipes default"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of a run. `mitotype.fit.validate` checks them and how they fit together."""
+    """The settings of a run. `mitotype.fit.validate` checks them and how they fit together."""  # with FIELDS below
 
     # fmt: off
     # what is trained
@@ -81,11 +81,29 @@ class Recipe:
     # fmt: on
 
     def to_dict(self) -> dict[str, Any]:
+        """Return every field.
+
+        Returns
+        -------
+        dict
+            Value by name, as in run.json.
+        """
         return {**dataclasses.asdict(self), "model_kwargs": dict(self.model_kwargs)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Recipe:
-        """Return the recipe of run.json. Raises a UserError for an unknown field, so that no setting is dropped silently."""
+        """Return the recipe of run.json. Raises a UserError for an unknown field, so that no setting is dropped silently.
+
+        Parameters
+        ----------
+        value : mapping
+            Value by name of field; fields that are absent have their defaults.
+
+        Returns
+        -------
+        Recipe
+            The recipe.
+        """
         value = {RECIPE_FIELDS_1.get(key, key): item for key, item in value.items()}
         errors = ErrorCollector()
         for key in value:
@@ -95,11 +113,53 @@ class Recipe:
         return cls(**{**value, "model_kwargs": FIELDS["model_kwargs"].convert(value.get("model_kwargs", {}))})
 
     def overrides(self) -> dict[str, Any]:
-        """Return the fields that differ from their defaults."""
+        """Return the fields that differ from their defaults.
+
+        Returns
+        -------
+        dict
+            Value by name.
+        """
         return {key: value for key, value in self.to_dict().items() if getattr(self, key) != FIELDS[key].default}
 
 
 FIELDS: dict[str, Argument] = {field.name: field for field in arguments_of(Recipe)}
+
+
+def _document() -> str:
+    """Return the docstring of Recipe with a section on its fields, from their specifications."""
+    parts = [f"{Recipe.__doc__}\n\nParameters\n----------"]
+    for field in FIELDS.values():
+        kind = (
+            "dict"
+            if isinstance(field.default, tuple)
+            else "str"
+            if field.is_text
+            else "int"
+            if field.is_whole
+            else "float"
+        )
+        default = "" if field.default is dataclasses.MISSING else f", default {field.default!r}"
+        meaning = field.meaning[0].upper() + field.meaning[1:]
+        parts.append(f"{field.name} : {kind}{default}\n    {meaning} ({field.allowed}).")
+    parts.append(EXAMPLE)
+    return "\n".join(parts)
+
+
+EXAMPLE = """
+See Also
+--------
+load_recipe : Return a recipe by its name.
+train : Train a recipe into a run folder.
+
+Examples
+--------
+>>> import mitotype
+>>> recipe = mitotype.load_recipe("demo")
+>>> recipe.backbone
+'d4resnet-tiny'
+"""
+Recipe.__doc__ = _document()
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -22,6 +22,7 @@ from mitotype.core.run_layout.member import (
     read_weights,
 )  # fmt: skip
 from mitotype.core.run_layout.ood import LinearDetector, OodRates, OodRecord, read_ood
+from mitotype.core.run_layout.operating import OperatingCurve, OperatingPoint
 from mitotype.core.run_layout.patches import read_patches, read_scores
 from mitotype.core.run_layout.run import (
     DataRecord,
@@ -54,6 +55,8 @@ __all__ = [
     "OodRates",
     "OodRecord",
     "Opening",
+    "OperatingCurve",
+    "OperatingPoint",
     "PluginRecord",
     "RunRecord",
     "SplitRecord",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
@@ -17,6 +17,7 @@ from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
 from mitotype.core.run_layout.evaluation import EvaluationRecord
 from mitotype.core.run_layout.ledger import Opening
 from mitotype.core.run_layout.ood import OodRecord
+from mitotype.core.run_layout.operating import OperatingCurve
 from mitotype.core.run_layout.run import RunRecord
 
 PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}"
@@ -33,7 +34,10 @@ class LicenseRecord(Record, frozen=True, kw_only=True):
 
 
 class BundleRecord(Record, frozen=True, kw_only=True):
-    """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it."""
+    """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it.
+
+    `operating` is not in bundles that were made before it was stored, and their digests are without it.
+    """
 
     format: Literal[1, 2] = 2
     name: Name
@@ -46,6 +50,7 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     test: EvaluationRecord | None = None
     out_of_fold: EvaluationRecord | None = None
     openings: list[Opening] = []
+    operating: OperatingCurve | UnsetType = UNSET
     member_digests: dict[Name, Digest] = {}
     licenses: LicenseRecord = LicenseRecord()
     files: dict[BundleFile, Digest]
