@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+import mitotype
 from mitotype.core.schema import MPP_UM
 from mitotype.datasets.synthesis.cohort import generate
 
 HERE = Path(__file__).parent
 PAGES = ("start", "how-to/use-it", "how-to/train-on-your-own", "how-to/evaluate-your-scores")
 MAX_LINES = 40
+EXAMPLES = Path(mitotype.__file__).parent / "examples"
 COLUMNS = ["path", "label", "case_id", "domain", "votes_for", "votes", "mpp_um"]
 
 
@@ -56,7 +58,7 @@ def run(command: str, folder: Path) -> str:
     )
     if result.returncode:
         sys.exit(f"$ {command}\n{result.stdout}")
-    lines = result.stdout.rstrip("\n").splitlines()
+    lines = result.stdout.rstrip("\n").replace(str(EXAMPLES), "…/examples").splitlines()
     return "\n".join([*lines[:MAX_LINES], "…"] if len(lines) > MAX_LINES else lines)
 
 
