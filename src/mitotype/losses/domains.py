@@ -1,4 +1,4 @@
-"""Terms that know the domains of the training patches: an adversary, heads of the domains, and aligned covariances."""
+"""Terms that read the domains of the training patches: an adversary, heads of the domains, and aligned covariances."""
 
 from __future__ import annotations
 
