@@ -1,7 +1,7 @@
 """Runs the commands of the how-to pages and writes their output below them: `python docs/console.py`.
 
 Blocks of the kind `console` hold commands that begin with "$ ". They run in the order of the pages, in one temporary folder that
-holds `patches/` (24 images), `mine/` (294 labelled patches of 42 cases), `new/` (126 of 18 other cases) and `theirs.csv` (scores of
+holds `patches/` (24 images), `mine/` (270 labelled patches of 42 cases), `new/` (150 of 18 other cases) and `theirs.csv` (scores of
 those), all of them synthetic. Long outputs are cut.
 """
 
