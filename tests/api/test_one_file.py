@@ -124,7 +124,8 @@ def test_a_metric_is_in_every_output(load: Callable[[str], None], tmp_path: Path
     interval = evaluation.entries[0].headline.metrics["mcc"]
     assert interval.value == pytest.approx(matthews_corrcoef(label, score >= 0.5))
     assert interval.low is not None and interval.high is not None and interval.low < interval.value < interval.high
-    numbers = mitotype.write_report(evaluation, tmp_path / "b.report.html")
+    evaluation.write_report(tmp_path / "b.report.html")
+    numbers = tmp_path / "b.evaluation.json"
     stored = records.read(numbers, EvaluationRecord)
     assert stored.entries[0].variants[0].metrics["mcc"] == interval
     assert [metric.title for metric in stored.metrics_of("set")][-1] == "Matthews correlation"
@@ -170,7 +171,7 @@ def test_a_published_test_set_is_read_held_out_and_evaluated(load: Callable[[str
     pd.DataFrame({"patch_id": test.rows["patch_id"], "score": 0.2 + 0.6 * test.rows["label"]}).to_csv(csv, index=False)
     evaluation = mitotype.evaluate(csv, [f"lakeside-test={folder}"], n_boot=120)
     assert evaluation.entries[0].published == datasets.get("lakeside").parts["lakeside-test"].published
-    mitotype.write_report(evaluation, tmp_path / "theirs.report.html")
+    evaluation.write_report(tmp_path / "theirs.report.html")
     page = (tmp_path / "theirs.report.html").read_text()
     assert "Lakeside test" in page and "Published best: Lake et al. 2026." in page
     assert "published best .7500 (ResNet)" in text.evaluation_text(evaluation)

@@ -39,6 +39,8 @@ class Evaluation(results.Evaluation, frozen=True, kw_only=True, eq=False):
         The checks on method (M001 …) with what they report.
     notes : list of str
         Remarks, such as on patches without a label.
+    metrics : list of MetricRecord
+        Titles of the metrics and the tables that show them.
     decision : Decision
         Calibration, threshold and band of uncertainty.
 
