@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from mitotype.core.errors import unknown_name
-from mitotype.core.registry import Registry
+
+if TYPE_CHECKING:
+    from mitotype.core.registry import Registry
 
 PACKAGES = {  # where the registry of each kind is, under its name
     "datasets": "mitotype.datasets", "backbones": "mitotype.backbones", "adaptations": "mitotype.backbones.adaptations",

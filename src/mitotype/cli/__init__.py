@@ -25,7 +25,7 @@ from mitotype.cli import (
     training,
 )
 from mitotype.cli.options import expand_options, rename_options, split_plugins
-from mitotype.core import interrupts, plugins
+from mitotype.core import interrupts
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
@@ -90,7 +90,10 @@ def main(args: list[str] | None = None) -> Any:
     try:
         with interrupts.raised_signals():
             files, args = split_plugins(sys.argv[1:] if args is None else args)
-            plugins.load_all(files)
+            if files:
+                from mitotype.core import plugins
+
+                plugins.load_all(files)
             return app(args=expand_options(rename_options(args)))
     except UserError as error:
         output.error(str(error))

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -12,7 +12,9 @@ from mitotype.api.components import PACKAGES
 from mitotype.cli import output
 from mitotype.cli.options import Json
 from mitotype.core.errors import unknown_name
-from mitotype.core.registry import Registry
+
+if TYPE_CHECKING:
+    from mitotype.core.registry import Registry
 
 NOUNS = (*PACKAGES, "bundles")
 PLURALS = {"tta": "test-time views", "thresholds": "threshold rules", "abstentions": "abstention rules"}
@@ -65,7 +67,7 @@ def facts(plural: str) -> dict[str, dict[str, Any]]:
     return {name: describe(registry.get(name)) for name in registry.names()}
 
 
-def registry_of(plural: str) -> Registry[Any]:
+def registry_of(plural: str) -> "Registry[Any]":
     """Return the registry of a noun."""
     registry: Registry[Any] = getattr(import_module(PACKAGES[plural]), plural)
     return registry
