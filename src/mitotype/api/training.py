@@ -60,7 +60,7 @@ def load_recipe(source: str | os.PathLike[str] = "default", settings: Sequence[s
     recipe = find_recipe(source)
     if isinstance(recipe, EnsembleRecipe):
         what = f"'{recipe.name}' is an ensemble of {len(recipe.members)} recipes."
-        raise UserError(what, fix=f"train it: mitotype train {recipe.name}")
+        raise UserError(what, fix="train its members one by one")
     return recipe_files.with_settings(recipe, settings)
 
 

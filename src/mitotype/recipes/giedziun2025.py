@@ -12,7 +12,7 @@ def giedziun2025() -> Recipe:
     --set backbone=efficientnet-lite0 size_px=96, or backbone=d4resnet-tiny init_from= adaptation=full. Cost: a GPU with 24 GB.
 
     Score to expect: .851 ± .037 balanced accuracy over ten domains is theirs, on MIDOG 2025, of which three domains are in
-    AMi-Br too; see docs/ablation-giedziun2025.md for what each ingredient is worth here.
+    AMi-Br too. What each ingredient is worth here: mitotype ablate giedziun2025.
 
     Of its authors (abstract, and what the organisers published of the container): H-optimus-0; LoRA; MixUp; soft labels from the
     experts' votes; hard-negative mining; adaptive focal loss; supervised contrastive loss; a domain-adaptive head; sampling aware
