@@ -39,6 +39,14 @@ class Scores:
     def __post_init__(self) -> None:
         _check(self.patches, self.scores)
 
+    @classmethod
+    def unchecked(cls, patches: pd.DataFrame, scores: pd.DataFrame, notes: tuple[str, ...] = ()) -> Scores:
+        """Return rows of tables that were checked before."""
+        self = object.__new__(cls)
+        for name, value in (("patches", patches), ("scores", scores), ("notes", notes)):
+            object.__setattr__(self, name, value)
+        return self
+
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -51,13 +59,28 @@ class Scores:
             patches = patches[patches["dataset"].isin(list(datasets))]
             scores = scores[scores["patch_id"].isin(patches["patch_id"])]
         patches = patches[patches["patch_id"].isin(scores["patch_id"])]
-        return Scores(patches.reset_index(drop=True), scores.reset_index(drop=True), self.notes)
+        return Scores.unchecked(patches.reset_index(drop=True), scores.reset_index(drop=True), self.notes)
 
     def joined(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return `rows` (one per patch and part) with the columns of their patches; `label` as float, nan if unlabelled."""
         columns = [c for c in self.patches.columns if c not in rows.columns or c == "patch_id"]
         merged = rows.merge(self.patches[columns], on="patch_id", how="left", validate="many_to_one")
         return merged.assign(label=pd.to_numeric(merged["label"], errors="coerce").astype(float))
+
+
+def codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return the index of every cell's text in the sorted list of the texts that occur, and this list."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        code, names = column.cat.codes.to_numpy(), column.cat.categories
+        used = np.bincount(code, minlength=len(names)) > 0
+    else:
+        code, names = pd.factorize(column)
+        used = np.ones(len(names), bool)
+    text = np.array([str(name) for name in names], dtype=object)
+    order = np.flatnonzero(used)[np.argsort(text[used], kind="stable")]
+    rank = np.zeros(len(names), np.int64)
+    rank[order] = np.arange(len(order))
+    return rank[code], text[order].tolist()
 
 
 def _check(patches: pd.DataFrame, scores: pd.DataFrame) -> None:

@@ -9,6 +9,7 @@ from mitotype.core.run_layout.decision import (
     FittedOn,
     Threshold,
 )
+from mitotype.core.run_layout.ensemble import EnsembleRecord, EnsembleSource, read_ensemble
 from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
 from mitotype.core.run_layout.log import LogLine, OnLog
@@ -41,6 +42,8 @@ __all__ = [
     "CombinerRecord",
     "DataRecord",
     "DecisionRecord",
+    "EnsembleRecord",
+    "EnsembleSource",
     "EntryRecord",
     "EvaluationRecord",
     "FittedOn",
@@ -64,6 +67,7 @@ __all__ = [
     "bundle_digest",
     "now",
     "read_bundle",
+    "read_ensemble",
     "read_finished_run",
     "read_head",
     "read_ledger",

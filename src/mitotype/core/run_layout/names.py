@@ -30,6 +30,10 @@ MEMBER = "member.json"
 WEIGHTS = "model.safetensors"
 HEAD = "head.json"
 
+# an ensemble of runs
+ENSEMBLE = "ensemble.json"
+COMBINED = "combined.parquet"  # its cross-fitted out-of-fold rows
+
 # a bundle
 BUNDLE = "bundle.json"
 CARD = "card.md"
@@ -48,7 +52,8 @@ RUN_FILES = (
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
 BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
-OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD))  # no name of an output
+ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
+OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD))  # no name of an output
 
 
 def is_run(folder: Path) -> bool:
@@ -57,6 +62,10 @@ def is_run(folder: Path) -> bool:
 
 def is_bundle(folder: Path) -> bool:
     return walk.is_file(folder / BUNDLE)
+
+
+def is_ensemble(folder: Path) -> bool:
+    return walk.is_file(folder / ENSEMBLE)
 
 
 def is_finished(run_dir: Path) -> bool:
