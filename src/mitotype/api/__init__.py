@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
     from mitotype.api.data import audit, fetch, read_cohort
     from mitotype.api.deployment import bundle, classify, open_bundle, push
+    from mitotype.api.ensembles import ensemble
     from mitotype.api.models import doctor, embed, fetch_weights
     from mitotype.api.scoring import compare, evaluate, score, write_report
     from mitotype.api.training import load_recipe, resume, train
 
 __all__ = [
-    "BenchmarkOptions", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "evaluate", "fetch",
+    "BenchmarkOptions", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "fetch",
     "fetch_weights", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score", "train", "write_report",
 ]  # fmt: skip
 _NAMES = {
     "benchmarking": ("BenchmarkOptions", "benchmark"),
     "data": ("audit", "fetch", "read_cohort"),
     "deployment": ("bundle", "classify", "open_bundle", "push"),
+    "ensembles": ("ensemble",),
     "models": ("doctor", "embed", "fetch_weights"),
     "scoring": ("compare", "evaluate", "score", "write_report"),
     "training": ("load_recipe", "resume", "train"),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from mitotype.api.data import read_cohorts
 from mitotype.api.deployment import open_bundle
+from mitotype.api.ensembles import add_test_rows, combiner_of, has_test_rows, source_dirs
 from mitotype.api.progress import Progress, no_progress
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError, WriteError
@@ -24,6 +25,7 @@ from mitotype.core.run_layout import (
     append_opening,
     names,
     now,
+    read_ensemble,
     read_finished_run,
     read_ledger,
     read_patches,
@@ -56,11 +58,13 @@ def score(
     device: str = "cpu",
     progress: Progress = no_progress,
 ) -> tuple[Path, list[Cohort]]:
-    """Score the test parts of `data` with a run or bundle; return the folder of the scores and the cohorts.
+    """Score the test parts of `data` with a run, ensemble or bundle; return the folder of the scores and the cohorts.
 
-    The rows of a run are added to its own score table, those of a bundle to `out` (default: scores/NAME). Every opening of a
-    test set is written to the ledger of that folder first.
+    The rows of a run are added to its own score table, those of a bundle to `out` (default: scores/NAME), those of an ensemble
+    to its own after each of its runs has them. Every opening of a test set is written to the ledger of that folder first.
     """
+    if names.is_ensemble(Path(source)):
+        return _score_ensemble(Path(source), data, out=out, mpp_um=mpp_um, device=device, progress=progress)
     source_dir = find_bundle(str(source))
     folder = out or (source_dir if names.is_run(source_dir) else Path("scores") / source_dir.name)
     is_own = names.is_run(source_dir) and folder.exists() and folder.samefile(source_dir)
@@ -75,6 +79,32 @@ def score(
                 with progress(f"score {cohort.name}", len(cohort)) as advance:
                     score_cohort(opened, cohort, [folder], on_progress=advance)
     return folder, cohorts
+
+
+def _score_ensemble(
+    folder: Path, data: Sequence[str], *, out: Path | None, mpp_um: float | None, device: str, progress: Progress
+) -> tuple[Path, list[Cohort]]:
+    """Score with every run of an ensemble that has not scored `data` yet, and add the rows of all to the ensemble's."""
+    if out is not None and not (out.exists() and out.samefile(folder)):
+        raise UserError("The rows of an ensemble are added to its own folder.", fix="leave --out out")
+    run_dirs = source_dirs(folder)
+    with exclusive(folder):
+        cohorts = read_cohorts(data, TEST, mpp_um)
+        with _unfinished(folder, folder, data):
+            for run_dir in run_dirs.values():
+                missing = [cohort for cohort in cohorts if not has_test_rows(run_dir, cohort)]
+                if missing:
+                    with exclusive(run_dir):
+                        _score_missing(open_bundle(run_dir, device=device), missing, progress)
+            for cohort in cohorts:
+                add_test_rows(folder, run_dirs, cohort)
+    return folder, cohorts
+
+
+def _score_missing(opened: Predictor, cohorts: Sequence[Cohort], progress: Progress) -> None:
+    for cohort in cohorts:
+        with progress(f"score {cohort.name} with {opened.dir.name}", len(cohort)) as advance:
+            score_cohort(opened, cohort, [opened.dir], on_progress=advance)
 
 
 def _write_decision(folder: Path, opened: Predictor) -> None:
@@ -140,6 +170,7 @@ def evaluate(
         raise UserError(f"'{source}' has no {part} rows.", fix=fix)
     path = Path(source)
     run = read_run(path) if names.is_run(path) else None
+    combiner = combiner_of(source)
     about = About(
         title=f"{path.name}: {part}",
         command=command,
@@ -147,7 +178,7 @@ def evaluate(
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
         held_out=run.data.hold_out if run else [],
     )
-    return evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    return evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
 
 
 def report_path(source: str | Path, part: str = TEST) -> Path:
@@ -192,7 +223,9 @@ def compare(a: str | Path, b: str | Path, data: Sequence[str] = (), *, n_boot: i
 
     Each is a run, a folder of scores, or a csv with patch_id and score, whose labels are in `data`.
     """
-    rows_a, rows_b = (evaluator.decide_rows(*read_scores(source, data)) for source in (a, b))
+    rows_a, rows_b = (
+        evaluator.decide_rows(*read_scores(source, data), combiner=combiner_of(source)) for source in (a, b)
+    )
     return comparison.compare(rows_a, rows_b, (Path(a).stem, Path(b).stem), n_boot=n_boot)
 
 
@@ -212,6 +245,8 @@ def _check_finished(folder: Path) -> None:
     """Raise a UserError for a run that is not trained completely, and for a folder that is not scored completely."""
     if names.is_run(folder):
         read_finished_run(folder)
+    if names.is_ensemble(folder):
+        read_ensemble(folder)
     mark = folder / names.UNFINISHED
     if mark.is_file():
         command = files.read_bytes(mark, max_bytes=2**20).decode("utf-8", "replace").strip()

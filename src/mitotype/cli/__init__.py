@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,15 +12,27 @@ import typer
 from typer.core import TyperGroup
 
 from mitotype import __version__
-from mitotype.cli import benchmarking, data, demo, deployment, listing, models, output, scoring, streams, training
+from mitotype.cli import (
+    benchmarking,
+    data,
+    demo,
+    deployment,
+    ensembles,
+    listing,
+    models,
+    output,
+    scoring,
+    streams,
+    training,
+)
 from mitotype.cli.options import expand_options, rename_options, split_plugins
 from mitotype.core import interrupts, plugins
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
-COMMANDS = {
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.push, models.doctor),
-    "Train": (training.train, training.resume, models.weights, models.embed),
+    "Train": (training.train, training.resume, ensembles.ensemble, models.weights, models.embed),
     "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark),
     "Data": (data.audit, data.fetch),
     "List": tuple(listing.listing_command(plural) for plural in listing.NOUNS),

@@ -18,7 +18,8 @@ PACKAGES = {  # where the registry of each noun is, under its name
     "datasets": "mitotype.datasets", "backbones": "mitotype.backbones", "adaptations": "mitotype.backbones.adaptations",
     "features": "mitotype.features", "transforms": "mitotype.transforms", "tta": "mitotype.transforms.tta.view_set",
     "losses": "mitotype.losses", "samplers": "mitotype.fit.train.samplers", "optimizers": "mitotype.fit.train.optimizers",
-    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "thresholds": "mitotype.scores.thresholds",
+    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "combiners": "mitotype.scores.combiners",
+    "thresholds": "mitotype.scores.thresholds",
     "abstentions": "mitotype.scores.abstentions", "checks": "mitotype.evaluation.checks",
 }  # fmt: skip
 NOUNS = (*PACKAGES, "bundles")

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mitotype.core import number_format, records, text_tables
 from mitotype.core.metric_titles import CALIBRATION_METRICS, TABLE_METRICS, TITLES
-from mitotype.core.run_layout import BundleRecord, DecisionRecord, EvaluationRecord, OodRecord, RunRecord, Variant
+from mitotype.core.run_layout import (
+    BundleRecord,
+    DecisionRecord,
+    EnsembleRecord,
+    EvaluationRecord,
+    OodRecord,
+    RunRecord,
+    Variant,
+)
 from mitotype.core.run_layout.evaluation import Group
 from mitotype.core.schema import NOTICE_LONG
 from mitotype.core.text_tables import escape_markdown
@@ -34,6 +42,7 @@ def render_card(record: BundleRecord, notes: str = "") -> str:
         "Out of fold, on the training patches": _metrics_table(record.out_of_fold) if record.out_of_fold else "Not evaluated.",
         "Decision": _decision(record.decision),
         "Out-of-distribution flag": _ood(record.ood),
+        "Ensemble": _ensemble(record.ensemble) if record.ensemble else "",
         "Training data": _data(record.run) if record.run else "",
         "Licenses of the weights": _bullets(record.licenses.lines),
         "How choices were made": notes.strip(),
@@ -150,6 +159,16 @@ def _decision(decision: DecisionRecord) -> str:
         f"P(atypical) = σ({calibration.slope:.4f} · logit {calibration.intercept:+.4f}). "
         f"Threshold {threshold.value:.4f} (rule: {threshold.rule}). "
         f"Between {band.low:.4f} and {band.high:.4f} the decision is *uncertain* (rule: {band.rule})."
+    )
+
+
+def _ensemble(ensemble: EnsembleRecord) -> str:
+    weights = ensemble.combiner.weights
+    lines = [f"{source.name}: weight {weights.get(source.name, 0.0):.4f}" for source in ensemble.sources]
+    return (
+        f"Logits of {len(ensemble.sources)} runs, combined by {escape_markdown(ensemble.rule)} on the {ensemble.patches}"
+        f" out-of-fold patches ({ensemble.atypical} atypical) of {ensemble.cases} cases; intercept"
+        f" {ensemble.combiner.intercept:+.4f}.\n\n{_bullets([*lines, *ensemble.notes])}"
     )
 
 

@@ -30,6 +30,7 @@ from mitotype.core.run_layout.run import (
     PluginRecord,
     RunRecord,
     SplitRecord,
+    deployed_members,
     read_finished_run,
     read_run,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "WeightsSource",
     "append_opening",
     "bundle_digest",
+    "deployed_members",
     "now",
     "read_bundle",
     "read_ensemble",

@@ -14,6 +14,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.records import Digest, Name, Record, Text
 from mitotype.core.run_layout import names
 from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
+from mitotype.core.run_layout.ensemble import EnsembleRecord
 from mitotype.core.run_layout.evaluation import EvaluationRecord
 from mitotype.core.run_layout.ledger import Opening
 from mitotype.core.run_layout.ood import OodRecord
@@ -33,16 +34,21 @@ class LicenseRecord(Record, frozen=True, kw_only=True):
 
 
 class BundleRecord(Record, frozen=True, kw_only=True):
-    """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it."""
+    """bundle.json. `member_tta` are the views of members where they differ, `ensemble` is what it was made of if not a run.
+
+    `files` are the digests of all other files, `digest` is that of this record without it.
+    """
 
     format: Literal[1, 2] = 2
     name: Name
     members: Annotated[list[names.MemberName], Meta(min_length=1)]
     combiner: CombinerRecord
     tta: Text
+    member_tta: dict[Name, Text] = {}
     decision: DecisionRecord
     ood: OodRecord | None = None
     run: RunRecord | None = None
+    ensemble: EnsembleRecord | None = None
     test: EvaluationRecord | None = None
     out_of_fold: EvaluationRecord | None = None
     openings: list[Opening] = []

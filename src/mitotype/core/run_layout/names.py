@@ -53,7 +53,9 @@ RUN_FILES = (
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
 BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
 ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
-OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD))  # no name of an output
+OWN_FILES = frozenset(
+    (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD)
+)  # no name of an output
 
 
 def is_run(folder: Path) -> bool:
