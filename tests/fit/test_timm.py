@@ -18,7 +18,13 @@ from mitotype.fit.recipe import Recipe, with_settings
 
 def test_facts_are_those_of_timm() -> None:
     vit, pooled = backbones.get("timm/vit_tiny_patch16_224").spec, backbones.get("timm/resnet18").spec
-    assert (vit.patch_px, vit.blocks, vit.lora_modules, vit.prefix_tokens, vit.default_pooling) == (16, 12, 48, 1, "cls")
+    assert (vit.patch_px, vit.blocks, vit.lora_modules, vit.prefix_tokens, vit.default_pooling) == (
+        16,
+        12,
+        48,
+        1,
+        "cls",
+    )
     assert (pooled.patch_px, pooled.lora_targets, pooled.pooling) == (None, None, {"mean": 512})
     assert {vit.verified, pooled.verified} == {"no"} and vit.license == "apache-2.0"
     assert backbones.get("timm/swin_tiny_patch4_window7_224").spec.multiple_px == 224

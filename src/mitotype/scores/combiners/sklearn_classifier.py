@@ -1,6 +1,7 @@
 """Any classifier of scikit-learn, on the logits of the sources."""
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -85,12 +86,9 @@ def classifiers() -> dict[str, Any]:
     known = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of classifiers that are deprecated
-        components = all_estimators(type_filter="classifier")
-    for name, component in components:
-        try:
-            component()
-        except TypeError:  # it needs another estimator
-            continue
-        if hasattr(component, "predict_proba"):
-            known[name] = component
+        for name, component in all_estimators(type_filter="classifier"):
+            with suppress(TypeError):  # it needs another estimator
+                component()
+                if hasattr(component, "predict_proba"):
+                    known[name] = component
     return known
