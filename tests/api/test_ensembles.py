@@ -199,7 +199,7 @@ def test_it_is_the_same_after_a_kill_and_no_other_replaces_it(
     with pytest.raises(UserError, match="another ensemble"):
         ensembles.ensemble(runs, out, combiner="mean")
     for folder in (runs[0], bundle_from_run(runs[0], tmp_path / "bundle")):
-        with pytest.raises(UserError, match="already contains|is an input"):
+        with pytest.raises(UserError, match=r"already contains|is an input"):
             ensembles.ensemble(runs, folder)
 
 
@@ -223,7 +223,7 @@ def test_a_classifier_that_cannot_be_fitted_again_is_refused(
     rows.assign(logit=np.where(rows["part"] == OUT_OF_FOLD, rows["logit"] + 1, rows["logit"])).to_parquet(
         out / names.SCORES
     )
-    with pytest.raises(UserError, match="out-of-fold rows of .* have changed"):
+    with pytest.raises(UserError, match=r"out-of-fold rows of .* have changed"):
         decided(out)
     rows.to_parquet(out / names.SCORES)
     monkeypatch.setattr(run_ensemble, "_digest_of_predictions", lambda *args: "0" * 64)

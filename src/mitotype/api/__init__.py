@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mitotype.api.adaptation import adapt
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
     from mitotype.api.data import audit, fetch, read_cohort
     from mitotype.api.deployment import bundle, classify, open_bundle, push
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from mitotype.api.training import load_recipe, resume, train
 
 __all__ = [
-    "BenchmarkOptions", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "fetch",
-    "fetch_weights", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score", "train", "write_report",
+    "BenchmarkOptions", "adapt", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble",
+    "evaluate", "fetch", "fetch_weights", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score", "train",
+    "write_report",
 ]  # fmt: skip
 _NAMES = {
+    "adaptation": ("adapt",),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
     "data": ("audit", "fetch", "read_cohort"),
     "deployment": ("bundle", "classify", "open_bundle", "push"),

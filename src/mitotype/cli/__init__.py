@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from mitotype import __version__
 from mitotype.cli import (
+    adaptation,
     benchmarking,
     data,
     demo,
@@ -31,7 +32,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.push, models.doctor),
+    "Use": (demo.demo, deployment.classify, deployment.bundle, adaptation.adapt, deployment.push, models.doctor),
     "Train": (training.train, training.resume, ensembles.ensemble, models.weights, models.embed),
     "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark),
     "Data": (data.audit, data.fetch),

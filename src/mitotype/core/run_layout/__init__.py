@@ -1,6 +1,6 @@
 """The files of a run and of a bundle: their names and their records. Format 2; files that 0.1.0 wrote are read too."""
 
-from mitotype.core.run_layout.bundle import BundleRecord, bundle_digest, read_bundle
+from mitotype.core.run_layout.bundle import BundleRecord, LocalLabelsRecord, bundle_digest, read_bundle
 from mitotype.core.run_layout.decision import (
     Abstention,
     Calibration,
@@ -51,6 +51,7 @@ __all__ = [
     "HeadRecord",
     "Interval",
     "LinearDetector",
+    "LocalLabelsRecord",
     "LogLine",
     "Machine",
     "MemberRecord",
