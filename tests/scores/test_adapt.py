@@ -39,17 +39,17 @@ def raw_threshold(decision: Decision) -> float:
 
 
 def test_many_labels_move_the_threshold_to_their_own_and_few_leave_it_near() -> None:
-    many, few = (adapt.fit(labels(n, moved=1.0), SHIPPED) for n in (5000, 60))
+    many, few = (adapt.fit(labels(n, moved=1.0), SHIPPED) for n in (2000, 60))
     assert raw_threshold(many.decision) == pytest.approx(1.0, abs=0.1)
     assert many.weight > 0.9 > few.weight > 0
     assert abs(raw_threshold(few.decision)) < abs(raw_threshold(many.decision))
 
 
 def test_many_labels_calibrate() -> None:
-    rows = labels(20_000, moved=1.0, share=0.1, seed=1)
+    rows = labels(4000, moved=1.0, share=0.1, seed=1)
     decided = adapt.fit(rows, SHIPPED).decision.apply(rows, guard=False)
     expected = expit(2 * (rows["logit"] - 1.0) + np.log(0.1 / 0.9))
-    assert np.abs(decided["probability"] - expected).max() < 0.03
+    assert np.abs(decided["probability"] - expected).max() < 0.06
 
 
 def test_a_threshold_that_is_given_stays_and_the_digests_are_added() -> None:
@@ -61,7 +61,8 @@ def test_a_threshold_that_is_given_stays_and_the_digests_are_added() -> None:
         adapted.decision.apply(labels(60))
 
 
-def test_each_case_is_decided_by_the_labels_of_others() -> None:
+def test_each_case_is_decided_by_the_labels_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapt, "N_BOOT", 3)
     rows = labels(100)
     flipped = rows.assign(label=np.where(rows["case_id"] == "c3", 1 - rows["label"], rows["label"]))
     own = (rows["case_id"] == "c3").to_numpy()

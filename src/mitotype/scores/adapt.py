@@ -23,7 +23,7 @@ from mitotype.scores.thresholds import thresholds
 MIN_FIGURES, MIN_OF_CLASS, MIN_CASES, MIN_CASES_OF_CLASS = 50, 10, 5, 3
 SLOPE_SD, INTERCEPT_SD = 0.5, 1.0  # of ln slope and of the intercept, between laboratories
 THRESHOLD_SD = 0.3  # of the best threshold on the calibrated logit, between laboratories: that of the domains of AMi-Br
-N_BOOT = 200  # resamples of the cases for the uncertainty of the threshold
+N_BOOT = 50  # resamples of the cases for the uncertainty of the threshold
 
 
 @dataclass(frozen=True)
