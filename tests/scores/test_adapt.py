@@ -40,8 +40,8 @@ def raw_threshold(decision: Decision) -> float:
 
 def test_many_labels_move_the_threshold_to_their_own_and_few_leave_it_near() -> None:
     many, few = (adapt.fit(labels(n, moved=1.0), SHIPPED) for n in (2000, 60))
-    assert raw_threshold(many.decision) == pytest.approx(1.0, abs=0.1)
-    assert many.weight > 0.9 > few.weight > 0
+    assert raw_threshold(many.decision) == pytest.approx(1.0, abs=0.2)
+    assert many.weight > 0.8 > few.weight > 0
     assert abs(raw_threshold(few.decision)) < abs(raw_threshold(many.decision))
 
 

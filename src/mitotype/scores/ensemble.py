@@ -151,11 +151,15 @@ def by_member(scores: Scores, kind: CombinerKind = "mean_logit") -> MemberTable:
     value = rows["logit"].to_numpy(float)
     value = sigmoid(value) if kind == "mean_probability" else value
     patch, known = table.codes(rows["patch_id"])
-    position = pd.Index(scores.patches["patch_id"]).get_indexer(pd.Index(known))[patch]
+    position = pd.Index(scores.patches["patch_id"]).get_indexer(pd.Index(known)).astype(np.int32)
     part, parts = table.codes(rows["part"])
+    cell = position[patch] * len(parts) + part
+    is_present = np.bincount(cell, minlength=len(scores.patches) * len(parts)) > 0
+    line = np.flatnonzero(is_present)  # patch by patch
+    cell = (np.cumsum(is_present) - 1)[cell]
     member, members = table.codes(rows["member"])
-    line, cell = np.unique(position * len(parts) + part, return_inverse=True)  # patch by patch
-    cell = cell * len(members) + member
+    cell *= len(members)
+    cell += member
     shape = (len(line), len(members))
     views_NM = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     logit_NM = divide(np.bincount(cell, weights=value, minlength=shape[0] * shape[1]).reshape(shape), views_NM)

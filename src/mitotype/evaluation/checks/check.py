@@ -13,7 +13,7 @@ from mitotype.core.registry import Registry
 from mitotype.core.run_layout.evaluation import Finding, Severity
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores.decision import Decision
-from mitotype.scores.table import Scores
+from mitotype.scores.table import Scores, combinations
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def raise_if_any(findings: Iterable[Finding]) -> None:
 
 def split_rows(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one row per patch, with the patch's columns, of the training part and of the test part."""
-    scores = evidence.scores.scores
-    rows = evidence.scores.joined(scores[["patch_id", "part"]].drop_duplicates())
+    _, pairs = combinations(evidence.scores.scores, ["patch_id", "part"])
+    rows = evidence.scores.joined(pairs)
     rows = rows.assign(case=_case_names(rows))
     is_training = rows["part"] == OUT_OF_FOLD
     return rows[is_training], rows[~is_training]
