@@ -34,6 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("run", type=Path, help="a finished run with folds=domain")
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument(
+        "--moved", type=float, default=0.0, help="added to the laboratory's logits, as another scanner would"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     args = parser.parse_args()
     scores = table.read(args.run).take(part=OUT_OF_FOLD)
@@ -45,6 +48,7 @@ def main() -> None:
     )
     for domain in sorted(rows["domain"].unique()):
         own, others = rows[rows["domain"] == domain], rows[rows["domain"] != domain]
+        own = own.assign(logit=own["logit"] + args.moved)
         shipped = decision.fit(others, calibration="platt")
         for labels in (50, 100, 200):
             values = []

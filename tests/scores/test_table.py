@@ -19,7 +19,7 @@ from mitotype.scores.table import Scores
 def test_write_and_read(tmp_path: Path, some: Scores) -> None:
     table.write(tmp_path, some)
     again = table.read(tmp_path)
-    text = {column: str for column in table.KEY}  # categorical columns after reading
+    text = dict.fromkeys(table.KEY, str)  # categorical columns after reading
     pd.testing.assert_frame_equal(again.scores.astype(text), some.scores, check_dtype=False)
     pd.testing.assert_frame_equal(again.patches, some.patches, check_dtype=False)
 

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from mitotype.api.data import read_cohorts
-from mitotype.api.deployment import open_bundle
 from mitotype.api.ensembles import add_test_rows, combiner_of, has_test_rows, source_dirs
 from mitotype.api.progress import Progress, no_progress
 from mitotype.core import files, outputs, records
@@ -34,9 +34,7 @@ from mitotype.core.run_layout import (
 from mitotype.core.run_layout.evaluation import About
 from mitotype.core.schema import OUT_OF_FOLD, TEST, Cohort
 from mitotype.datasets import overlaps
-from mitotype.deploy import predictor
 from mitotype.deploy.bundle import find_bundle
-from mitotype.deploy.predictor import Predictor
 from mitotype.evaluation import compare as comparison
 from mitotype.evaluation import evaluator
 from mitotype.evaluation.compare import Comparison
@@ -46,7 +44,17 @@ from mitotype.scores import table
 from mitotype.scores.decision import Decision
 from mitotype.scores.table import Scores
 
+if TYPE_CHECKING:
+    from mitotype.deploy.predictor import Predictor
+
 REPORTS = {TEST: names.REPORT, OUT_OF_FOLD: names.REPORT_OUT_OF_FOLD}
+
+
+def open_bundle(source: str | Path, *, device: str) -> Predictor:
+    """Open a bundle or run; torch is imported here, so that what only reads scores starts without it."""
+    from mitotype.api import deployment
+
+    return deployment.open_bundle(source, device=device)
 
 
 def score(
@@ -145,6 +153,8 @@ def score_cohort(
         overlap = overlaps.find_overlap(patches[patches["fold"] > 0], cohort)
         if overlap:
             raise overlap.error()
+    from mitotype.deploy import predictor
+
     scores = predictor.score(opened, cohort, on_progress=on_progress)
     digest = files.digest_of(*sorted(scores.patches["digest"]))[:16]
     opening = Opening(date=now(), model=opened.dir.name, dataset=cohort.name, patches=len(cohort), digest=digest)

@@ -86,21 +86,26 @@ def codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     return rank[code], text[order].tolist()
 
 
-def combinations(scores: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, pd.DataFrame]:
-    """Return a number for every row that is the same for the same cells of `columns`, and the rows that occur, each once."""
-    number_N = np.zeros(len(scores), np.int64)
-    known = []
-    for column in columns:
-        code_N, names = codes(scores[column])
-        known.append(np.array(names, dtype=object))
-        number_N *= max(1, len(names))
-        number_N += code_N
+def combinations(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the combinations of cells of `columns` that occur, each once, in sorted order."""
+    number_N, known = _numbered(scores, columns)
     left = np.unique(number_N) if number_N.max(initial=0) > 2**27 else np.flatnonzero(np.bincount(number_N))
     cells = {}
-    for column, names in reversed(list(zip(columns, known, strict=True))):
-        cells[column] = names[left % max(1, len(names))] if len(names) else names
+    for column in reversed(columns):
+        names = np.array(known[column], dtype=object)
+        cells[column] = names[left % max(1, len(names))]
         left = left // max(1, len(names))
-    return number_N, pd.DataFrame({column: cells[column] for column in columns})
+    return pd.DataFrame({column: cells[column] for column in columns})
+
+
+def _numbered(scores: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, dict[str, list[str]]]:
+    """Return a number for every row that is the same for the same cells of `columns`, and the sorted cells of each."""
+    number_N, known = np.zeros(len(scores), np.int64), {}
+    for column in columns:
+        code_N, known[column] = codes(scores[column])
+        number_N *= max(1, len(known[column]))
+        number_N += code_N
+    return number_N, known
 
 
 def _check(patches: pd.DataFrame, scores: pd.DataFrame) -> None:
@@ -143,7 +148,7 @@ def _is_repeated(scores: pd.DataFrame) -> bool:
     """Whether a key has several rows; False if cells are empty, which other checks report."""
     if scores[KEY].isna().any(axis=None):
         return bool(scores.duplicated(KEY).any())
-    number_N, _ = combinations(scores, KEY)
+    number_N, _ = _numbered(scores, KEY)
     number_N.sort()
     return bool((np.diff(number_N) == 0).any())
 
