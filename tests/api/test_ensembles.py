@@ -182,7 +182,7 @@ def test_rows_of_the_wrong_fold_are_refused(runs: list[Path], tmp_path: Path) ->
 def test_it_is_the_same_after_a_kill_and_no_other_replaces_it(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, whole = tmp_path / "out", ensembles.ensemble(runs, tmp_path / "whole", combiner="greedy")
+    out, complete = tmp_path / "out", ensembles.ensemble(runs, tmp_path / "whole", combiner="greedy")
     write = ensembles.files.write_table
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(ensembles.files, "write_table", lambda path, rows: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -192,7 +192,7 @@ def test_it_is_the_same_after_a_kill_and_no_other_replaces_it(
         scoring.evaluate(out, part=OUT_OF_FOLD, n_boot=50)
     ensembles.ensemble(runs, out, combiner="greedy")
     for name in (names.DECISION, names.SCORES, names.COMBINED):
-        assert (out / name).read_bytes() == (whole / name).read_bytes()
+        assert (out / name).read_bytes() == (complete / name).read_bytes()
     state = files.state_of(out / names.DONE)
     ensembles.ensemble(runs, out, combiner="greedy")
     assert files.state_of(out / names.DONE) == state

@@ -4,6 +4,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -16,6 +17,10 @@ from mitotype.scores.combiners.rule import CombinerRule, combiners
 from mitotype.scores.scale import CLIP
 from mitotype.scores.sources import SourceRows
 
+MODULES = (
+    "calibration", "discriminant_analysis", "dummy", "ensemble", "gaussian_process", "linear_model", "naive_bayes", "neighbors",
+    "neural_network", "semi_supervised", "svm", "tree",
+)  # fmt: skip
 FORM = "sklearn(RandomForestClassifier, n_estimators=200): a classifier, and its parameters by name"
 
 
@@ -81,14 +86,15 @@ class FittedClassifier:
 @cache
 def classifiers() -> dict[str, Any]:
     """Return scikit-learn's classifiers that predict probabilities and are made without another estimator, by name."""
-    from sklearn.utils import all_estimators  # not at the top: it imports all of scikit-learn
+    from sklearn.base import is_classifier  # not at the top: the other combiners need no scikit-learn
 
     known = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of classifiers that are deprecated
-        for name, component in all_estimators(type_filter="classifier"):
-            with suppress(TypeError):  # it needs another estimator
-                component()
-                if hasattr(component, "predict_proba"):
+    for module in (import_module(f"sklearn.{name}") for name in MODULES):
+        for name, component in vars(module).items():
+            if name.startswith("_") or not isinstance(component, type) or not hasattr(component, "predict_proba"):
+                continue
+            with suppress(TypeError), warnings.catch_warnings():  # it needs another estimator
+                warnings.simplefilter("ignore", FutureWarning)  # of deprecated ones
+                if is_classifier(component()):
                     known[name] = component
     return known
