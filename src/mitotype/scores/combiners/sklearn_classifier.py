@@ -86,15 +86,16 @@ class FittedClassifier:
 @cache
 def classifiers() -> dict[str, Any]:
     """Return scikit-learn's classifiers that predict probabilities and are made without another estimator, by name."""
-    from sklearn.base import is_classifier  # not at the top: the other combiners need no scikit-learn
+    from sklearn.base import ClassifierMixin  # not at the top: the other combiners need no scikit-learn
 
     known = {}
     for module in (import_module(f"sklearn.{name}") for name in MODULES):
         for name, component in vars(module).items():
-            if name.startswith("_") or not isinstance(component, type) or not hasattr(component, "predict_proba"):
+            is_class = isinstance(component, type) and issubclass(component, ClassifierMixin)
+            if name.startswith("_") or not is_class or not hasattr(component, "predict_proba"):
                 continue
             with suppress(TypeError), warnings.catch_warnings():  # it needs another estimator
                 warnings.simplefilter("ignore", FutureWarning)  # of deprecated ones
-                if is_classifier(component()):
-                    known[name] = component
+                component()
+                known[name] = component
     return known
