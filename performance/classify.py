@@ -22,6 +22,7 @@ from machine import machine
 from mitotype.core import images, records
 from mitotype.deploy import classify
 from mitotype.deploy.predictor import Predictor, open_predictor
+from mitotype.deploy.sources import list_images
 
 N_IMAGES = 1024
 BATCH = 64
@@ -87,7 +88,7 @@ def main() -> None:
     predictor = open_predictor(args.bundle)
     with tempfile.TemporaryDirectory() as folder:
         paths = (
-            [source.path for source in classify.list_images([str(args.folder)])][:N_IMAGES]
+            [source.path for source in list_images([str(args.folder)])][:N_IMAGES]
             if args.folder
             else generated(Path(folder))
         )

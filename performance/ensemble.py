@@ -89,7 +89,7 @@ def report(folder: Path, n_boot: int) -> dict[str, Any]:
     from mitotype.api import scoring
 
     evaluation = scoring.evaluate(folder, part="out-of-fold", n_boot=n_boot)
-    scoring.write_report(evaluation, folder / "report-out-of-fold.html")
+    evaluation.write_report(folder / "report-out-of-fold.html")
     return {"balanced_accuracy": evaluation.entries[0].headline.metrics["balanced_accuracy"].value}
 
 

@@ -20,9 +20,9 @@ import pandas as pd
 from mitotype.core import records
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import OUT_OF_FOLD
-from mitotype.evaluation.interval import REAL, t_interval
-from mitotype.evaluation.metrics import Number, balanced_accuracy
-from mitotype.evaluation.resample import bootstrap_cases, bootstrap_metrics
+from mitotype.evaluation.interval import t_interval
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
+from mitotype.evaluation.resample import bootstrap_cases
 from mitotype.scores import calibrate, shift, table, threshold
 from mitotype.scores.calibrate import logit_of
 from mitotype.scores.decision import case_keys
@@ -64,13 +64,15 @@ def differences(rows: pd.DataFrame, n_boot: int) -> tuple[float, dict[str, Inter
     def of(method: str) -> tuple[float, np.ndarray]:
         predicted = rows[method].to_numpy(int)
         replicates = bootstrap_metrics(["balanced_accuracy"], label, predicted, predicted.astype(float), bootstrap)
-        return balanced_accuracy(label, predicted).value, replicates["balanced_accuracy"]
+        return compute("balanced_accuracy", label, predicted, predicted.astype(float)).value, replicates[
+            "balanced_accuracy"
+        ]
 
     value, replicate_D = of("none")
     result = {}
     for method in METHODS[1:]:
         other, other_D = of(method)
-        result[method] = t_interval(Number(other - value), other_D - replicate_D, bootstrap, scale=REAL, paired=True)
+        result[method] = t_interval(Number(other - value), other_D - replicate_D, bootstrap, scale="real", paired=True)
     return value, result
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import UNSET
 from PIL import Image
 
 from mitotype.api import adaptation, scoring
@@ -41,7 +42,8 @@ def test_the_bundle_has_the_same_members_and_the_origin_of_its_decision(
     bundle: Path, labels: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adapted"
-    local = adaptation.adapt(bundle, [str(labels)], out, n_boot=200)
+    adapted = adaptation.adapt(bundle, [str(labels)], out, n_boot=200)
+    local = adapted.labels
     before, after = read_bundle(bundle), read_bundle(out)
     assert {f: d for f, d in before.files.items() if f != names.CARD} == {
         f: d for f, d in after.files.items() if f != names.CARD
@@ -51,10 +53,11 @@ def test_the_bundle_has_the_same_members_and_the_origin_of_its_decision(
     assert (local.patches, local.atypical, local.cases, local.bundle) == (60, 20, 12, before.digest)
     assert local.before.value is not None and local.after.value is not None
     assert local.difference.value == pytest.approx(local.after.value - local.before.value)
+    assert after.operating is UNSET  # its thresholds are of the calibration before
     card = (out / names.CARD).read_text()
     assert "60 figures (20 atypical) of 12 cases" in card and "labels.csv" in card and "Chosen by a rule." in card
     assert str(tmp_path) not in card + (out / names.BUNDLE).read_text()
-    again = adaptation.adapt(bundle, [str(labels)], tmp_path / "again", n_boot=200)
+    again = adaptation.adapt(bundle, [str(labels)], tmp_path / "again", n_boot=200).labels
     assert (again.before, again.after, again.weight) == (local.before, local.after, local.weight)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mitotype.api import ensembles, scoring
+from mitotype.api import ensembles, score_cohorts, scoring
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
     MemberRecord,
+    OperatingCurve,
     RunRecord,
     names,
     read_bundle,
@@ -56,9 +57,13 @@ def data(tmp_path: Path) -> list[str]:
     return [str(tmp_path / "test5")]
 
 
+def combined(runs: list[Path], out: Path, **rules: str) -> Path:
+    return ensembles.ensemble(runs, out, **rules).dir  # type: ignore[arg-type]
+
+
 def decided(folder: Path) -> pd.DataFrame:
     scores, decision = scoring.read_scores(folder)
-    return evaluator.decide_rows(scores, decision, combiner=ensembles.combiner_of(folder))
+    return evaluator.decide_rows(scores, decision, combiner=scoring.combiner_of(folder))
 
 
 def set_sources(run_dir: Path, **fields: object) -> None:
@@ -70,7 +75,7 @@ def set_sources(run_dir: Path, **fields: object) -> None:
 
 
 def test_an_ensemble_of_one_run_is_that_run(runs: list[Path], data: list[str], tmp_path: Path) -> None:
-    out = ensembles.ensemble(runs[:1], tmp_path / "one")
+    out = combined(runs[:1], tmp_path / "one")
     for _ in range(2):
         own, alone = decided(out), decided(runs[0])
         columns = ["patch_id", "part", "logit", "member_sd", "members", "views", "probability", "decision"]
@@ -84,14 +89,14 @@ def test_an_ensemble_of_one_run_is_that_run(runs: list[Path], data: list[str], t
 def test_an_ensemble_is_scored_evaluated_compared_and_bundled(
     combiner: str, runs: list[Path], data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = ensembles.ensemble(runs, tmp_path / "both", combiner=combiner)
+    out = combined(runs, tmp_path / "both", combiner=combiner)
     record = read_ensemble(out)
     assert [source.name for source in record.sources] == [path.name for path in runs]
     assert (record.patches, record.cases) == (48, 12)
     for run_dir in runs:
         scoring.score(run_dir, data)
     with monkeypatch.context() as patched:
-        patched.setattr(scoring, "open_bundle", lambda *args, **kwargs: pytest.fail("inference"))
+        patched.setattr(score_cohorts, "open_bundle", lambda *args, **kwargs: pytest.fail("inference"))
         scoring.score(out, data)
     assert [opening.dataset for opening in read_ledger(out)] == ["test5"]
     rows = decided(out)
@@ -108,6 +113,8 @@ def test_an_ensemble_is_scored_evaluated_compared_and_bundled(
             bundle_from_run(out, tmp_path / "bundle")
         return
     opened = predictor.open_predictor(str(bundle_from_run(out, tmp_path / "bundle")))
+    curve = opened.record.operating
+    assert isinstance(curve, OperatingCurve) and curve.patches == 48
     [cohort] = scoring.read_cohorts(data, "test")
     scores = predictor.score(opened, cohort)
     of_bundle = opened.decision.apply(scores.joined(opened.combiner.apply(scores)))
@@ -124,7 +131,7 @@ def test_a_member_that_was_trained_on_a_case_is_refused(runs: list[Path], tmp_pa
     patches.loc[0, "fold"] = patches.loc[0, "fold"] % 3 + 1
     patches.to_parquet(runs[1] / names.PATCHES)
     with pytest.raises(UserError, match=r"M001: (.|\n)*'other/fold.-seed0' was trained on"):
-        ensembles.ensemble(runs, tmp_path / "out")
+        combined(runs, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -134,7 +141,7 @@ def test_an_image_under_another_case_is_refused(runs: list[Path], tmp_path: Path
     patches.loc[two, "digest"] = patches.loc[one, "digest"]
     patches.to_parquet(runs[1] / names.PATCHES)
     with pytest.raises(UserError, match="M001"):
-        ensembles.ensemble(runs[1:], tmp_path / "out")
+        combined(runs[1:], tmp_path / "out")
 
 
 @pytest.mark.parametrize("how", ["init_from", "teacher"])
@@ -150,13 +157,13 @@ def test_a_leak_through_the_lineage_is_refused(how: str, runs: list[Path], tmp_p
         teachers = {name: {bases[0].name: read_member(bases[0]).digest} for name in members}
         set_sources(first, teacher=str(second), teachers=teachers)
     with pytest.raises(UserError, match=f"M001: (.|\n)*'other/{bases[0].name}' was trained on"):
-        ensembles.ensemble([first], tmp_path / "out")
+        combined([first], tmp_path / "out")
     set_sources(second, reads_labels=False)
     if how == "init_from":  # weights of a run without labels are no leak
-        ensembles.ensemble([first], tmp_path / "out")
+        combined([first], tmp_path / "out")
     shutil.rmtree(second)
     with pytest.raises(UserError, match="cannot be verified"):
-        ensembles.ensemble([first], tmp_path / "gone")
+        combined([first], tmp_path / "gone")
 
 
 def test_the_lineage_is_followed_to_its_end_and_its_own_folds_are_no_leak(runs: list[Path], tmp_path: Path) -> None:
@@ -164,11 +171,11 @@ def test_the_lineage_is_followed_to_its_end_and_its_own_folds_are_no_leak(runs: 
     copy = shutil.copytree(first, tmp_path / "copy")
     digests = {path.name: files.sha256(path / names.WEIGHTS) for path in names.member_dirs(first)}
     set_sources(copy, init_from=str(first), bases=digests)
-    ensembles.ensemble([copy], tmp_path / "same")  # the same folds
+    combined([copy], tmp_path / "same")  # the same folds
     base = names.member_dirs(second)[0]
     set_sources(first, init_from=str(second), bases=dict.fromkeys(digests, files.sha256(base / names.WEIGHTS)))
     with pytest.raises(UserError, match="M001"):
-        ensembles.ensemble([copy], tmp_path / "grandparent")
+        combined([copy], tmp_path / "grandparent")
 
 
 def test_rows_of_the_wrong_fold_are_refused(runs: list[Path], tmp_path: Path) -> None:
@@ -176,35 +183,35 @@ def test_rows_of_the_wrong_fold_are_refused(runs: list[Path], tmp_path: Path) ->
     member = read_member(member_dir)
     records.write(member_dir / names.MEMBER, msgspec.structs.replace(member, fold=member.fold % 2 + 1))
     with pytest.raises(UserError, match="M001"):
-        ensembles.ensemble(runs, tmp_path / "out")
+        combined(runs, tmp_path / "out")
 
 
 def test_it_is_the_same_after_a_kill_and_no_other_replaces_it(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, complete = tmp_path / "out", ensembles.ensemble(runs, tmp_path / "whole", combiner="greedy")
+    out, complete = tmp_path / "out", combined(runs, tmp_path / "whole", combiner="greedy")
     write = ensembles.files.write_table
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(ensembles.files, "write_table", lambda path, rows: (_ for _ in ()).throw(KeyboardInterrupt))
-        ensembles.ensemble(runs, out, combiner="greedy")
+        combined(runs, out, combiner="greedy")
     assert write is ensembles.files.write_table
     with pytest.raises(UserError, match="is not finished"):
         scoring.evaluate(out, part=OUT_OF_FOLD, n_boot=50)
-    ensembles.ensemble(runs, out, combiner="greedy")
+    combined(runs, out, combiner="greedy")
     for name in (names.DECISION, names.SCORES, names.COMBINED):
         assert (out / name).read_bytes() == (complete / name).read_bytes()
     state = files.state_of(out / names.DONE)
-    ensembles.ensemble(runs, out, combiner="greedy")
+    combined(runs, out, combiner="greedy")
     assert files.state_of(out / names.DONE) == state
     with pytest.raises(UserError, match="another ensemble"):
-        ensembles.ensemble(runs, out, combiner="mean")
+        combined(runs, out, combiner="mean")
     for folder in (runs[0], bundle_from_run(runs[0], tmp_path / "bundle")):
         with pytest.raises(UserError, match=r"already contains|is an input"):
-            ensembles.ensemble(runs, folder)
+            combined(runs, folder)
 
 
 def test_runs_that_changed_are_not_scored(runs: list[Path], data: list[str], tmp_path: Path) -> None:
-    out = ensembles.ensemble(runs, tmp_path / "out")
+    out = combined(runs, tmp_path / "out")
     member_dir = names.member_dirs(runs[1])[0]
     record = records.read(member_dir / names.MEMBER, MemberRecord)
     records.write(member_dir / names.MEMBER, msgspec.structs.replace(record, digest="0" * 64))
@@ -216,7 +223,7 @@ def test_runs_that_changed_are_not_scored(runs: list[Path], data: list[str], tmp
 def test_a_classifier_that_cannot_be_fitted_again_is_refused(
     runs: list[Path], data: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = ensembles.ensemble(runs, tmp_path / "out", combiner="sklearn(LogisticRegression)")
+    out = combined(runs, tmp_path / "out", combiner="sklearn(LogisticRegression)")
     scoring.score(out, data)
     decided(out)
     rows = read_scores(out)
@@ -234,7 +241,7 @@ def test_a_classifier_that_cannot_be_fitted_again_is_refused(
 def test_patches_that_a_run_lacks_are_left_out_and_counted(runs: list[Path], tmp_path: Path) -> None:
     rows = read_scores(runs[0])
     rows[rows["patch_id"] != "drawn/0"].to_parquet(runs[0] / names.SCORES)
-    record = read_ensemble(ensembles.ensemble(runs, tmp_path / "out"))
+    record = read_ensemble(combined(runs, tmp_path / "out"))
     assert record.patches == 47 and record.notes == ["1 out-of-fold patches that not every run has are left out"]
 
 
@@ -242,6 +249,6 @@ def test_a_run_record_of_an_unfinished_run_is_refused(runs: list[Path], tmp_path
     assert isinstance(read_run(runs[0]), RunRecord)
     (runs[0] / names.DONE).unlink()
     with pytest.raises(UserError, match="is not finished"):
-        ensembles.ensemble(runs, tmp_path / "out")
+        combined(runs, tmp_path / "out")
     with pytest.raises(UserError, match="given twice"):
-        ensembles.ensemble([runs[1], runs[1]], tmp_path / "out")
+        combined([runs[1], runs[1]], tmp_path / "out")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 
 from mitotype.api import scoring
+from mitotype.core import records
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import Opening, append_opening, names, read_ledger
+from mitotype.core.run_layout import Opening, append_opening, names, read_ledger, read_run
 from mitotype.core.schema import Cohort
 from mitotype.deploy.bundle import shipped
 from mitotype.deploy.from_run import bundle_from_run
+from mitotype.evaluation.report.html import render_report
 from tests.robustness.commands import write_images
 
 
@@ -49,9 +52,17 @@ def test_the_report_of_a_csv_is_named_after_it_and_has_nothing_of_the_run(run_di
     assert (evaluation.about.openings, evaluation.about.digests, evaluation.about.held_out) == ([], {}, [])
     assert scoring.report_path(csv) == run_dir / "theirs.report.html"
     scoring.check_report(scoring.report_path(csv), csv)
-    scoring.write_report(evaluation, scoring.report_path(csv))
+    evaluation.write_report(scoring.report_path(csv))
     assert not (run_dir / names.REPORT).exists() and not (run_dir / names.EVALUATION).exists()
     assert (run_dir / "theirs.evaluation.json").is_file()
+
+
+def test_the_report_of_a_run_has_its_notes(run_dir: Path) -> None:
+    record = msgspec.structs.replace(read_run(run_dir), notes=["trained on <b>an odd</b> scale"])
+    records.write(run_dir / names.RUN, record)
+    evaluation = scoring.evaluate(run_dir, part="out-of-fold", n_boot=20)
+    assert "trained on <b>an odd</b> scale" in evaluation.notes
+    assert "trained on &lt;b&gt;an odd" in render_report(evaluation, n_errors=0)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_default_folder_is_one_that_is_free(tmp_path: Path, data: str, monke
     for name in ("demo-2", "demo-3x", "demo-4"):
         (tmp_path / "runs" / name).mkdir(parents=True)
     recipe = training.load_recipe("demo", SETTINGS)
-    assert [training.train(recipe, [data], device="cpu").name for _ in range(2)] == ["demo", "demo-3"]
+    assert [training.train(recipe, [data], device="cpu").dir.name for _ in range(2)] == ["demo", "demo-3"]
 
 
 def test_nothing_is_left_of_a_run_that_could_not_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 
 from mitotype.api.benchmarking import BenchmarkOptions, cell_recipe, parse_settings, parse_sources
-from mitotype.cli import benchmarking, main, output
+from mitotype.cli import benchmarking, main
 from mitotype.cli.options import expand_options, rename_options
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import Cohort
 from mitotype.recipes.study import study_recipe
 
@@ -85,16 +84,6 @@ def test_a_killed_command_that_is_repeated_gives_the_same_table(
     for name in ("table.csv", "table.json", "table.md", "table.html"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert not list((tmp_path / "b").rglob("checkpoint*"))
-
-
-def test_members_without_a_loss_are_logged_without_one(capsys: pytest.CaptureFixture[str]) -> None:
-    on_log = output.log_training(output.ProgressDisplay())
-    for loss in (None, float("nan"), 0.5):
-        on_log(LogLine(cell="a, probe", job=1, jobs=3, member="m", epoch=1, epochs=1, loss=loss))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["member 1 of 3 (a, probe, m): epoch 1 of 1"] * 2 + [
-        "member 1 of 3 (a, probe, m): epoch 1 of 1, loss 0.5000"
-    ]
 
 
 def test_options_take_several_values() -> None:

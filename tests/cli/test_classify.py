@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ from PIL import Image
 from mitotype.api import deployment
 from mitotype.cli import main
 from mitotype.core import tables
+from mitotype.core.schema import NOTICE
 
 RunCommand = Callable[..., tuple[int, str, str]]
 
@@ -52,7 +57,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail the test if the command begins to classify."""
-    monkeypatch.setattr(deployment, "classify", lambda *args, **options: pytest.fail("the work began"))
+    monkeypatch.setattr(
+        deployment.classification, "classify_chunks", lambda *args, **options: pytest.fail("the work began")
+    )
 
 
 def rows_of(out: str) -> list[tuple[str, int]]:
@@ -166,3 +173,94 @@ def test_a_scale_in_the_file_asks_for_mpp(run_command: RunCommand, folder: Path)
     code, _, err = run_command(folder / "half.tif")
     assert code == 2 and "states 0.5 µm/px" in err
     assert run_command(folder / "half.tif", "--mpp", "0.5")[0] == 0
+
+
+def test_the_example_images_are_classified(run_command: RunCommand) -> None:
+    code, out, err = run_command("--example")
+    assert (code, len(out.splitlines())) == (0, 7) and "3 atypical, 3 normal, 0 uncertain" in err
+    assert run_command()[0] == 2  # no images
+
+
+def test_an_operating_point_is_set_and_printed(run_command: RunCommand) -> None:
+    code, out, err = run_command("--example", "--sensitivity", ".95", "--json")
+    assert code == 0 and "operating point: threshold 0.0703; out of fold, sensitivity 0.951" in err
+    by_name = {Path(row["path"]).name: row["decision"] for row in json.loads(out)}
+    assert (by_name["5.png"], by_name["4.png"]) == ("atypical", "uncertain")  # normal and normal by its own threshold
+    for args, message in (
+        (("--sensitivity", ".95", "--specificity", ".9"), "A sensitivity and a specificity are given"),
+        (("--specificity", ".2"), "allowed: 0.5 to 0.995"),
+        (("--specificity", ".9", "--bundle", "default"), "The bundle 'default' has no operating points"),
+    ):
+        code, out, err = run_command("--example", *args)
+        assert (code, out) == (2, "") and message in err
+
+
+def test_quiet_prints_the_rows_and_the_notice_only(run_command: RunCommand) -> None:
+    code, out, err = run_command("--example", "--quiet", "--threads", "1")
+    assert (code, len(out.splitlines()), err.splitlines()) == (0, 7, [NOTICE])
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classify two images at a time."""
+    monkeypatch.setattr(deployment.classification, "CHUNK", 2)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_rows_are_printed_while_they_are_made(run_command: RunCommand, folder: Path) -> None:
+    complete = run_command(folder / "a.png", folder)[1].splitlines()
+    assert complete[0] == "path,page,probability,decision,class,spread,flags,error" and len(complete) == 6
+    (folder / "a.png").write_bytes(b"damaged")
+    code, out, err = run_command(folder / "a.png", folder / "a.png", folder)  # a chunk without a figure comes first
+    lines = out.splitlines()
+    assert code == 2 and "3 of 6 images could not be classified" in err
+    assert (
+        lines[0] == complete[0] and len(lines) == 7 and lines[1].count("damaged") + lines[1].count("not an image") == 1
+    )
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet", ""])
+def test_what_is_classified_survives_an_interrupt(
+    run_command: RunCommand, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, suffix: str
+) -> None:
+    args = [folder, *(["--out", tmp_path / f"out{suffix}"] if suffix else [])]
+    partial = tmp_path / f"out.partial{suffix}"
+    predict = deployment.classification._predict
+    calls: list[int] = []
+
+    def interrupted(*rest: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        return predict(*rest)
+
+    monkeypatch.setattr(deployment.classification, "_predict", interrupted)
+    code, out, err = run_command(*args)
+    assert code == 128 + number and "Stopped. The first 2 predictions are " in err
+    assert not (tmp_path / f"out{suffix}").exists() and len(out.splitlines()) == (0 if suffix else 3)
+    assert partial.exists() == bool(suffix)
+    assert run_command(*args)[0] == 0
+    assert not partial.exists()
+
+
+def test_an_interrupt_before_the_first_prediction_leaves_nothing(
+    run_command: RunCommand, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: Any, **options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)  # of the shell that was in the terminal
+
+    monkeypatch.setattr(deployment.classification, "_predict", stop)
+    code, _, err = run_command(folder, "--out", tmp_path / "out.csv")
+    assert code == 129 and "No result was written" in err
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.usefixtures("no_scoring")
+def test_a_partial_file_of_others_is_not_replaced(run_command: RunCommand, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.partial.csv").write_text("mine\n1\n")
+    code, _, err = run_command(folder, "--out", tmp_path / "out.csv")
+    assert code == 2 and "out.partial.csv' is already there" in err

@@ -14,9 +14,8 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from mitotype.cli import COMMANDS, app, listing, main, output, reference_pages
+from mitotype.cli import COMMANDS, app, listing, main, reference_pages
 from mitotype.cli.options import expand_options
-from mitotype.core.run_layout import LogLine
 from mitotype.core.schema import NOTICE, Cohort
 from tests import synthetic_cohort
 
@@ -59,6 +58,15 @@ def test_every_command_is_listed_in_a_group_and_has_an_example() -> None:
     for name, command in commands.items():
         assert f"Example: mitotype {name}" in command.help
         assert len(command.help.splitlines()[0]) <= 45
+
+
+def test_no_summary_is_cut_at_80_columns(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    _, out, _ = run_command("--help")
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        assert any(line.split() == [name, *command.help.splitlines()[0].split()] for line in out.splitlines()), name
+    assert max(map(len, out.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("noun", listing.NOUNS)
@@ -169,22 +177,6 @@ def test_explanations_and_json_without_nan(run_command: RunCommand, toy_cohort: 
     [prediction] = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert prediction["spread"] is None
     assert all(phrase.startswith("the chromatin ") for phrase in prediction["explanation"])
-
-
-def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = [LogLine(job=1, jobs=1, member="all-seed0", epoch=epoch, epochs=2, loss=0.5) for epoch in (1, 2)]
-    monkeypatch.setattr(output, "LOG_EVERY_S", 1000.0)
-    for is_terminal in (False, True):
-        monkeypatch.setattr(sys.stderr, "isatty", lambda is_terminal=is_terminal: is_terminal)
-        with output.ProgressDisplay() as display:
-            on_log = output.log_training(display)
-            on_log(lines[0])
-            assert bool(display._tasks) == is_terminal
-            on_log(lines[1])
-            assert not display._tasks
-        assert "member 1 of 1 (all-seed0): epoch 2 of 2, loss 0.5000\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

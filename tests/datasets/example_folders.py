@@ -111,3 +111,28 @@ def cohort(name: str, columns: dict[str, Sequence[object]]) -> Cohort:
         rows["case_id"] = rows["patch_id"]
     assert set(COHORT_COLUMNS) <= set(rows.columns)
     return Cohort(name, rows)
+
+
+MIDOG_LINES = (
+    "1.png,201.tiff,5047,459,canine lung cancer,3D Histech,VMU Vienna,Canine,NMF,NMF,,NMF",
+    "2.png,002.tiff,4422,216,human breast cancer,Hamammatsu XR,UMC Utrecht,Human,AMF,AMF,NMF,NMF",
+    "3.png,302.tiff,11,12,human melanoma,Hamamatsu XR,UMC Utrecht,Human,AMF,AMF,,AMF",
+)
+
+
+def write_midog(folder: Path, *lines: str) -> Path:
+    (folder / "png").mkdir(parents=True)
+    for number in (1, 2, 3):
+        write_image(folder / "png" / f"{number}.png", number)
+    (folder / midog25.CSV_NAME).write_text("\n".join([MIDOG_HEADER, *(lines or MIDOG_LINES)]) + "\n")
+    return folder
+
+
+def write_octo(folder: Path) -> Path:
+    """Write OMG-Octo with three images of two slides and its csv."""
+    names = ["ab_x1_y2_3_4_5_6.png", "ab_x9_y2_3_4_5_6.png", "c_x1_y1_3_4_5_6.png"]
+    for seed, name in enumerate(names):
+        write_image(folder / "png" / name, seed)
+    rows = [f"{name},{label}" for name, label in zip(names, ("AMF", "NMF", "AMF"), strict=True)]
+    (folder / "labels.csv").write_text("\n".join(["image_id,majority", *rows]) + "\n")
+    return folder

@@ -44,7 +44,7 @@ def test_midog25_without_the_test_sets_has_9401_rows(shared_data: Path) -> None:
 def test_amibr_overlaps_no_test_set(shared_data: Path) -> None:
     (train,) = datasets.read(str(shared_data / "AMi-Br_Benchmark"), part="train")
     assert overlaps.overlap_notes(train) == ()
-    remaining = overlaps.hold_out(train, list(fingerprints.TEST_SETS), digests=[""] * len(train))
+    remaining = overlaps.hold_out(train, fingerprints.test_sets(), digests=[""] * len(train))
     assert len(remaining) == len(train)
 
 

@@ -21,6 +21,7 @@ from mitotype.deploy import bundle, classify, from_run
 from mitotype.deploy.card import render_card
 from mitotype.deploy.classify import Source
 from mitotype.deploy.predictor import Predictor, open_predictor, score
+from mitotype.deploy.sources import list_images
 from tests import synthetic_cohort
 
 
@@ -170,7 +171,7 @@ def test_stacks_scales_and_lists(predictor: Predictor, fresh: Cohort, tmp_path: 
     large = images[1].resize((256, 256), Image.Resampling.BICUBIC)
     large.save(tmp_path / "large.png")
     (tmp_path / "list.csv").write_text("path,mpp_um\nstack.tif,\nlarge.png,0.125\n")
-    sources = classify.list_images([str(tmp_path / "list.csv")])
+    sources = list_images([str(tmp_path / "list.csv")])
     assert [source.mpp_um for source in sources] == [None, 0.125]
     predictions = classify.classify(predictor, sources)
     assert [(Path(p.path).name, p.page) for p in predictions] == [("stack.tif", n) for n in range(6)] + [
@@ -186,10 +187,10 @@ def test_folders_leave_hidden_files_out(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "deep" / "a.PNG")
     (tmp_path / ".DS_Store").write_bytes(b"x")
     (tmp_path / "._a.png").write_bytes(b"x")
-    assert [source.path.name for source in classify.list_images([str(tmp_path)])] == ["a.PNG"]
+    assert [source.path.name for source in list_images([str(tmp_path)])] == ["a.PNG"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no images"):
-        classify.list_images([str(tmp_path / "empty")])
+        list_images([str(tmp_path / "empty")])
 
 
 def test_bad_images_are_all_named(predictor: Predictor, fresh: Cohort, tmp_path: Path) -> None:
@@ -217,11 +218,11 @@ def test_many_images_do_not_grow_memory(predictor: Predictor, fresh: Cohort) -> 
     sources = [Source(Path(fresh.rows["path"][0]), 0.25)]
     classify.classify(predictor, sources * classify.CHUNK)
     before = process.memory_info().rss
-    resident: list[int] = []
-    predictions = classify.classify(
-        predictor, sources * (5 * classify.CHUNK), on_progress=lambda n: resident.append(process.memory_info().rss)
-    )
-    assert len(predictions) == 5 * classify.CHUNK and len(resident) == 5
+    resident = []
+    for predictions, n_files in classify.classify_chunks(predictor, sources * (5 * classify.CHUNK)):
+        assert len(predictions) == n_files == classify.CHUNK
+        resident.append(process.memory_info().rss)
+    assert len(resident) == 5
     assert max(resident) - before < 64 * 2**20
 
 

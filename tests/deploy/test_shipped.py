@@ -13,7 +13,9 @@ from sklearn.metrics import roc_auc_score
 from mitotype.core import images
 from mitotype.core.run_layout import read_bundle
 from mitotype.deploy import classify
+from mitotype.deploy.predictions import Prediction
 from mitotype.deploy.predictor import Predictor, open_predictor
+from mitotype.deploy.sources import list_images
 
 
 @pytest.fixture(scope="module")
@@ -21,13 +23,15 @@ def predictor() -> Predictor:
     return open_predictor("default")
 
 
+def classified(predictor: Predictor, folder: Path) -> list[Prediction]:
+    return classify.classify(predictor, list_images(folder))
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["default", "morphology"])
 def test_classify_gives_the_cards_numbers_on_atnorm_br(name: str, shared_data: Path) -> None:
     predictor = open_predictor(name)
-    predictions = classify.classify(
-        predictor, classify.list_images([str(shared_data / "AMi-Br_Benchmark" / "AtNorM-Br")])
-    )
+    predictions = classified(predictor, shared_data / "AMi-Br_Benchmark" / "AtNorM-Br")
     label = np.array([Path(prediction.path).parent.name == "Atypical" for prediction in predictions])
     predicted = np.array([prediction.label_name == "atypical" for prediction in predictions])
     test = read_bundle(predictor.dir).test
@@ -58,7 +62,7 @@ def flagged_share(predictor: Predictor, images: list[np.ndarray], folder: Path) 
     """The share of images that are flagged as out of distribution."""
     for number, image in enumerate(images):
         Image.fromarray(np.ascontiguousarray(image)).save(folder / f"{number}.png")
-    predictions = classify.classify(predictor, classify.list_images([str(folder)]))
+    predictions = classified(predictor, folder)
     return float(np.mean([classify.OUT_OF_DISTRIBUTION in prediction.flags for prediction in predictions]))
 
 

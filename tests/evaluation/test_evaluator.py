@@ -12,7 +12,6 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import EvaluationRecord
 from mitotype.evaluation import decide_rows, evaluate
 from mitotype.evaluation.metrics import compute
-from mitotype.evaluation.published import published_result
 from mitotype.evaluation.results import Evaluation
 from mitotype.scores import decision, table
 from mitotype.scores.ensemble import mean_logit
@@ -127,10 +126,3 @@ def test_reasons_for_one_class(small: Scores) -> None:
     result = evaluate(only, n_boot=150, about=ABOUT)
     metrics = result.entries[0].headline.metrics
     assert metrics["auroc"].value is None and metrics["auroc"].reason == "no atypical patch"
-
-
-def test_published_numbers_are_for_whole_test_sets() -> None:
-    assert published_result("amibr-test", "test", 826) == published_result("amibr", "test", 826)
-    assert published_result("amibr", "out-of-fold", 826) is None and published_result("atnorm-br", "test", 709) is None
-    result = published_result("atnorm-br", "test", 746)
-    assert result is not None and result.balanced_accuracy == 0.7788

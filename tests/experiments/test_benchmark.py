@@ -17,8 +17,10 @@ from mitotype import evaluation
 from mitotype.core import records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine, read_ledger
+from mitotype.core.run_layout.evaluation import PublishedResult
 from mitotype.core.schema import NOTICE, NOTICE_LONG, TEST, Cohort
-from mitotype.evaluation import published
+from mitotype.datasets import published
+from mitotype.datasets.dataset import Part, StudyResult, datasets
 from mitotype.experiments import benchmark, render, results
 from mitotype.experiments.plan import BenchmarkConfig
 from mitotype.experiments.results import Table
@@ -279,41 +281,14 @@ def test_a_leak_is_reported_before_training(make_config: MakeConfig, toy_cohort:
     assert not (tmp_path / "runs").exists()
 
 
-def test_published_means_are_by_net_adaptation_and_test_set() -> None:
-    mean = published.study_result("lora", "virchow2", "amibr-test", "test", 826)
-    assert mean is not None
-    assert dataclasses.astuple(mean) == (0.8135, 0.0145, 0.9026, 0.0051, (0.7914, 0.81, 0.8135, 0.8367, 0.8162))
-    last = published.study_result("full", "swin-base", "atnorm-md", "test", 2107)
-    assert last is not None
-    assert (last.balanced_accuracy, last.auroc_sd) == (0.7723, 0.0087)
-    assert published.study_result("lora", "virchow2", "amibr-test", "test", 800) is None
-    assert published.study_result("full", "virchow2", "amibr-test", "test", 826) is None
-    assert (len(published.STUDY), len(published.study_backbones())) == (17, 10)
-    assert all(len(numbers) == 12 for numbers in published.STUDY.values())
-    assert "notebooks" in published.STUDY_SOURCE
-
-
-def test_published_folds_have_the_published_mean_and_sd() -> None:
-    trained = {key for key in published.STUDY if key[0] != "probe"}
-    assert published.STUDY_FOLDS.keys() == trained
-    for kind, backbone in trained:
-        for dataset, n_files in (("amibr", 826), ("atnorm-br", 746), ("atnorm-md", 2107)):
-            result = published.study_result(kind, backbone, dataset, "test", n_files)
-            assert result is not None and len(result.fold_balanced_accuracy) == 5
-            assert np.mean(result.fold_balanced_accuracy) == pytest.approx(result.balanced_accuracy, abs=1.01e-4)
-            assert np.std(result.fold_balanced_accuracy) == pytest.approx(result.balanced_accuracy_sd, abs=1.01e-4)
-    probe = published.study_result("probe", "uni", "amibr", "test", 826)
-    assert probe is not None and probe.fold_balanced_accuracy == ()
-
-
 def test_a_row_contains_the_published_numbers(
     finished: Path, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = published.PublishedResult("Measured", 24, 0.8, 0.9, "a", "b", 0.7, 0.7, 0.8)
-    monkeypatch.setitem(published.PUBLISHED, "measured", known)
-    monkeypatch.setattr(published, "STUDY_SETS", ("amibr", "measured"))
-    monkeypatch.setitem(published.STUDY, ("full", "resnet10"), (1, 1, 1, 1, 7100, 200, 8200, 300))
-    monkeypatch.setitem(published.STUDY_FOLDS, ("full", "resnet10"), ((1,), (7000, 7200)))
+    known = PublishedResult("Measured", 24, 0.8, 0.9, "a", "b", 0.7, 0.7, 0.8)
+    study = {"full": {"resnet10": StudyResult(0.71, 0.02, 0.82, 0.03, (0.7, 0.72))}}
+    part = Part(split="all", is_test_set=True, published=known, study=study, study_source="A journal")
+    measured = dataclasses.replace(datasets.get("folder"), parts={"measured": part})
+    monkeypatch.setitem(datasets._items, "measured", measured)
     runs = [
         run
         for run in benchmark.prepare(make_config(finished, adaptations=("probe", "full"))).runs
@@ -324,3 +299,5 @@ def test_a_row_contains_the_published_numbers(
     numbers = (larger.published_ba, larger.published_ba_sd, larger.published_auroc, larger.published_auroc_sd)
     assert numbers == (0.71, 0.02, 0.82, 0.03)
     assert "| 0.710 ± 0.020 (folds 1 … 5: 0.7000 0.7200) |" in render.markdown_rows([larger])
+    assert published.title("measured", 24) == "Measured" and published.title("measured", 23) == "measured"
+    assert published.study_sources(["measured", "elsewhere"]) == ["A journal"]

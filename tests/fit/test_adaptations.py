@@ -19,6 +19,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.schema import Cohort
 from mitotype.deploy import classify, from_run, predictor
+from mitotype.deploy.sources import list_images
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
@@ -142,7 +143,7 @@ def test_a_feature_is_a_member_that_explains_itself(toy_cohort: Cohort, tmp_path
     bundle = from_run.bundle_from_run(folder, tmp_path / "bundle", name="floor")
     opened = predictor.open_predictor(str(bundle))
     assert opened.members == ("all-seed0",)
-    [prediction] = classify.classify(opened, classify.list_images([toy_cohort.rows["path"].iloc[0]]), explain=True)
+    [prediction] = classify.classify(opened, list_images([toy_cohort.rows["path"].iloc[0]]), explain=True)
     assert prediction.explanation
     assert all(phrase.startswith("the chromatin ") for phrase in prediction.explanation)
     with pytest.raises(UserError, match="nothing to explain"):

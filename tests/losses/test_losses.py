@@ -9,7 +9,7 @@ import torch
 
 from mitotype.core.arguments import arguments_of, summary
 from mitotype.core.errors import UserError
-from mitotype.losses import Batch, Objective, losses
+from mitotype.losses import Batch, LossContext, Objective, losses
 
 
 def outputs_and_batch(name: str, size: float = 1.0) -> tuple[SimpleNamespace, Batch]:
@@ -18,11 +18,14 @@ def outputs_and_batch(name: str, size: float = 1.0) -> tuple[SimpleNamespace, Ba
     torch.manual_seed(0)
     heads = {term.head: (torch.randn(6, term.n_outputs) * size).requires_grad_()} if term.head else {}
     outputs = SimpleNamespace(
-        logit_B=(torch.randn(6) * size).requires_grad_(), embedding_BD=torch.randn(6, 4), aux=heads
+        logit_B=(torch.randn(6) * size).requires_grad_(),
+        embedding_BD=(torch.randn(6, 4) * size).requires_grad_(),
+        aux=heads,
     )
     known = {"sub_label": torch.softmax(torch.randn(6, 8), 1), "expert": torch.rand(6, 3), "teacher": torch.randn(6, 1)}
     known["descriptor"] = torch.randn(6, losses.get("descriptor")().n_outputs)
-    return outputs, Batch(torch.rand(6), known, torch.tensor([0, 0, 1, 1, 2, 2]))
+    domain_BM = torch.nn.functional.one_hot(torch.tensor([0, 1, 0, 1, 0, 1]), 2).float()
+    return outputs, Batch(torch.rand(6), known, torch.tensor([0, 0, 1, 1, 2, 2]), None, domain_BM, progress=0.5)
 
 
 @pytest.mark.parametrize("name", losses.names())
@@ -30,11 +33,11 @@ def test_shape_and_finiteness(name: str) -> None:
     term = losses.get(name)()
     for size in (1.0, 40.0):
         outputs, batch = outputs_and_batch(name, size)
-        loss = term(outputs, batch)
+        loss = term.build(LossContext(4, ("a", "b")))(outputs, batch)
         assert loss.shape == ((6,) if term.per_patch else ())
         assert loss.isfinite().all()
         loss.sum().backward()
-        read = outputs.aux[term.head] if term.head else outputs.logit_B
+        read = outputs.aux[term.head] if term.head else outputs.logit_B if term.reads_logit else outputs.embedding_BD
         assert read.grad.isfinite().all()
         assert read.grad.abs().sum() > 0
 
@@ -45,7 +48,7 @@ def test_every_term_is_described(name: str) -> None:
     assert summary(term).endswith(".")
     assert term.mixup
     assert isinstance(term.per_patch, bool)
-    assert all(argument.meaning and argument.low is not None for argument in arguments_of(term))
+    assert all(argument.meaning and (argument.choices or argument.low is not None) for argument in arguments_of(term))
 
 
 @pytest.mark.parametrize("name", ["soft_bce", "expert"])

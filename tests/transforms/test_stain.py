@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from mitotype.core.errors import UserError
 from mitotype.transforms import Augment, Frame
 from mitotype.transforms.distributions import target_index
 from mitotype.transforms.ops.color import LUMA
-from mitotype.transforms.ops.fourier import swap_amplitude
+from mitotype.transforms.ops.fourier import Fourier, band, swap_amplitude
 from mitotype.transforms.ops.normalize import TARGET_MEAN, TARGET_STD, to_lab
 from mitotype.transforms.ops.stain import HED, Hed, Stain, transform_density
 
@@ -116,6 +117,43 @@ def test_fourier_identities() -> None:
     assert torch.allclose(swap_amplitude(image, target, 0.01).mean((2, 3)), target.mean((2, 3)), atol=1e-6)
 
 
+def test_fourier_mixes_amplitudes() -> None:
+    image, target = torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)
+    assert torch.equal(swap_amplitude(image, target, 0.1, mix=0), image)
+    own, new, other = (torch.fft.fft2(x).abs() for x in (image, swap_amplitude(image, target, 0.1, mix=0.3), target))
+    expected = 0.7 * own + 0.3 * other
+    assert torch.allclose(new[..., :4, :4], expected[..., :4, :4], rtol=1e-3, atol=1e-3)
+    flat = torch.zeros(1, 3, 32, 32)
+    assert torch.isfinite(swap_amplitude(flat, target, 0.1)).all(), "frequencies of amplitude 0 have no phase"
+
+
+def test_fourier_moves_more_than_the_mean() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, target = torch.rand(2, 6, 3, 64, 64, generator=generator)
+    centred, out = (x - x.mean((2, 3), keepdim=True) for x in (image, swap_amplitude(image, target, Fourier().beta)))
+    assert (out - centred).flatten(1).std(1).min() > 0.005
+
+
+@pytest.mark.parametrize(
+    ("spec", "least"), [("fourier(0.01) | crop(64)", "0.0157"), ("fourier(0.02, p=0.5) | crop(48)", "0.0209")]
+)
+def test_fourier_refuses_a_band_below_one_frequency(spec: str, least: str) -> None:
+    with pytest.raises(UserError, match="less than one frequency") as error:
+        Augment(spec)
+    assert f"write fourier({least})" in str(error.value)
+    crop = spec.rpartition("|")[2]
+    Augment(f"fourier({least}) | {crop}")
+    assert band(float(least), int(crop.strip(" crop()"))) == 1
+    Augment(f"fourier(0) | {crop}")
+
+
+def test_fourier_without_a_crop_is_checked_on_its_images() -> None:
+    augment = Augment("fourier(0.01)")
+    augment.sample_params(2, torch.Generator(), 128)
+    with pytest.raises(UserError, match="on 64 px less than one frequency"):
+        augment.sample_params(2, torch.Generator(), 64)
+
+
 def test_fourier_targets() -> None:
     uniform_B = torch.linspace(0, 0.999, 50)
     for count in (2, 5, 50):
@@ -127,7 +165,7 @@ def test_fourier_targets() -> None:
 
 def test_fourier_targets_are_the_bank_if_there_is_one(image_B3HW: Tensor) -> None:
     bank = torch.full((1, 3, 64, 64), 0.25)
-    out = Augment("fourier(0.01) | crop(64)", bank_K3HW=bank)
+    out = Augment("fourier(0.02) | crop(64)", bank_K3HW=bank)
     means = out.apply(image_B3HW, out.sample_params(6, torch.Generator().manual_seed(0), 128)).mean((2, 3))
     assert torch.allclose(means, torch.tensor(0.25), atol=0.02)
 

@@ -17,6 +17,7 @@ from mitotype.transforms.ops.elastic import Elastic, upsampling
 from mitotype.transforms.ops.fisheye import Fisheye
 from mitotype.transforms.resampling import resample
 from mitotype.transforms.transform import Params, WarpOp
+from tests.transforms.conftest import smooth
 
 
 def read_at(image_B3HW: Tensor, x_BCC: np.ndarray, y_BCC: np.ndarray, crop_px: int) -> Tensor:
@@ -160,6 +161,42 @@ def test_fisheye_magnifies_the_centre_and_keeps_the_inscribed_circle() -> None:
     x, y = fisheye.source_px(r, torch.zeros(1, 1, 1), {"k_B": torch.tensor([0.5])}, 64)
     assert torch.allclose(x.flatten() / r.flatten(), torch.tensor([0.5, 1.0, 0.5 + 0.5 * (40 / 32) ** 2]), atol=1e-4)
     assert torch.all(y == 0)
+
+
+class InverseFisheye(Fisheye):
+    """The fisheye undone: a point at radius r' is read at the real root of k r³ / R² + (1 − k) r = r', by Cardano."""
+
+    def source_px(self, x_px: Tensor, y_px: Tensor, params: Params, crop_px: int) -> tuple[Tensor, Tensor]:
+        k = params["k_B"].view(-1, 1, 1).double()
+        p = (1 - k) / k * (crop_px / 2) ** 2
+        q = torch.hypot(x_px, y_px).double() / k * (crop_px / 2) ** 2
+        root = 2 * (p / 3).sqrt() * torch.sinh(torch.asinh(1.5 * q / p * (3 / p).sqrt()) / 3)
+        factor = (root / torch.hypot(x_px, y_px).clamp(min=1e-9)).float()
+        return factor * x_px, factor * y_px
+
+
+def test_the_inverse_of_a_fisheye_undoes_it() -> None:
+    params = {"k_B": torch.tensor([0.01, 0.3, 0.8])}
+    axis = torch.arange(64) - 31.5
+    x, y = axis.view(1, 1, -1), axis.view(1, -1, 1)
+    back = InverseFisheye().source_px(*Fisheye().source_px(x, y, params, 64), params, 64)
+    assert torch.allclose(back[0], x.expand(3, 64, 64), atol=1e-3) and torch.allclose(
+        back[1], y.expand(3, 64, 64), atol=1e-3
+    )
+    image_B3HW = smooth(3, 128, 128)
+    once = resample(image_B3HW, [(Fisheye(0.8), params)], 64)
+    twice = resample(image_B3HW, [(Fisheye(0.8), params), (InverseFisheye(0.8), params)], 64)
+    plain = Frame("crop(64)")(image_B3HW)
+    assert (twice - plain).abs().max() < 1e-3 and (once - plain)[1:].abs().amax((1, 2, 3)).min() > 0.02
+
+
+def test_a_fisheye_enlarges_what_is_in_the_centre() -> None:
+    y, x = torch.meshgrid(*[torch.arange(128) - 63.5] * 2, indexing="ij")
+    disc_B3HW = (torch.hypot(x, y) < 6).float().expand(1, 3, 128, 128)
+    areas = [float(Frame(f"fisheye({k}) | crop(64)")(disc_B3HW)[0, 0].sum()) for k in (0, 0.2, 0.5)]
+    # r (1 - k + k (r / R)²) = 6: to first order the radius grows by 1 / (1 - k)
+    assert areas[1] / areas[0] == pytest.approx(1 / 0.8**2, rel=0.05)
+    assert areas[2] / areas[0] == pytest.approx(1 / 0.5**2, rel=0.2)
 
 
 def test_a_frame_applies_the_fisheye_at_full_strength(image_B3HW: Tensor) -> None:

@@ -1,41 +1,50 @@
 """The public functions: what the commands call and a notebook imports. Each is loaded on first use.
 
->>> import mitotype
->>> run_dir = mitotype.train("demo", ["cohort"])
->>> mitotype.score(run_dir, ["cohort"])
->>> evaluation = mitotype.evaluate(run_dir)
->>> predictions = mitotype.classify(["patches/"])
-
-Data are given as by the commands: a folder, a csv, or NAME=PATH; see `mitotype.datasets.read`.
+Data are given as by the commands (a folder, a csv, or NAME=PATH) or as data frames; results are frozen, and those with
+numbers have `to_frame`.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mitotype.api.adaptation import adapt
+    from mitotype.api.ablation import ablate
+    from mitotype.api.adaptation import Adaptation, adapt
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
-    from mitotype.api.data import audit, fetch, read_cohort
-    from mitotype.api.deployment import bundle, classify, open_bundle, push
-    from mitotype.api.ensembles import ensemble
-    from mitotype.api.models import doctor, embed, fetch_weights
-    from mitotype.api.scoring import compare, evaluate, score, write_report
-    from mitotype.api.training import load_recipe, resume, train
+    from mitotype.api.components import list_components
+    from mitotype.api.data import Audit, audit, example_images, fetch, read_cohort, synthetic_cohort
+    from mitotype.api.deployment import Predictor, bundle, classify, open_bundle, push
+    from mitotype.api.ensembles import Ensemble, ensemble
+    from mitotype.api.evaluations import Comparison, Evaluation
+    from mitotype.api.models import FetchedWeights, doctor, embed, fetch_weights
+    from mitotype.api.predictions import Prediction, Predictions
+    from mitotype.api.runs import Run
+    from mitotype.api.score_folder import ScoreFolder
+    from mitotype.api.scoring import compare, evaluate, score
+    from mitotype.api.training import Recipe, load_recipe, resume, train
 
 __all__ = [
-    "BenchmarkOptions", "adapt", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble",
-    "evaluate", "fetch", "fetch_weights", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score", "train",
-    "write_report",
+    "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "Evaluation", "FetchedWeights",
+    "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder", "ablate", "adapt", "audit",
+    "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "example_images",
+    "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
+    "score", "synthetic_cohort", "train",
 ]  # fmt: skip
 _NAMES = {
-    "adaptation": ("adapt",),
+    "ablation": ("ablate",),
+    "adaptation": ("Adaptation", "adapt"),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
-    "data": ("audit", "fetch", "read_cohort"),
-    "deployment": ("bundle", "classify", "open_bundle", "push"),
-    "ensembles": ("ensemble",),
-    "models": ("doctor", "embed", "fetch_weights"),
-    "scoring": ("compare", "evaluate", "score", "write_report"),
-    "training": ("load_recipe", "resume", "train"),
+    "components": ("list_components",),
+    "data": ("Audit", "audit", "example_images", "fetch", "read_cohort", "synthetic_cohort"),
+    "deployment": ("Predictor", "bundle", "classify", "open_bundle", "push"),
+    "ensembles": ("Ensemble", "ensemble"),
+    "evaluations": ("Comparison", "Evaluation"),
+    "models": ("FetchedWeights", "doctor", "embed", "fetch_weights"),
+    "predictions": ("Prediction", "Predictions"),
+    "runs": ("Run",),
+    "score_folder": ("ScoreFolder",),
+    "scoring": ("compare", "evaluate", "score"),
+    "training": ("Recipe", "load_recipe", "resume", "train"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
@@ -44,3 +53,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +12,19 @@ from pathlib import Path
 
 from mitotype.api.data import read_cohorts
 from mitotype.api.deployment import open_bundle
-from mitotype.api.scoring import score_cohort
+from mitotype.api.progress import LOGGER, Progress, log_notes
+from mitotype.api.score_cohorts import score_cohort
 from mitotype.api.training import read_training_cohort
 from mitotype.backbones import backbones
 from mitotype.core import walk
+from mitotype.core.cpu_limit import use_threads
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
 from mitotype.core.interrupts import continued_by
 from mitotype.core.run_layout import names
 from mitotype.core.schema import TEST, Cohort
-from mitotype.evaluation import published
+from mitotype.datasets import published
 from mitotype.experiments import benchmark as benchmarks
+from mitotype.experiments import render
 from mitotype.experiments.plan import BenchmarkConfig, BenchmarkSettings, Plan
 from mitotype.experiments.results import Table
 from mitotype.features import features
@@ -42,11 +44,50 @@ CELL_OPTIONS = {"backbone": "--backbones", "adaptation": "--adaptations", "init_
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkOptions(BenchmarkSettings):
-    """The options of a benchmark as the command takes them; see `mitotype benchmark --help`.
+    """The options of a benchmark, as the command takes them.
 
-    `test` defaults to the test parts of `data`, `backbones` and `adaptations` to those of the study. `init_from` is
-    "published", runs, BACKBONE=PATH or BACKBONE=random. `like` gives every cell one policy ("shared") or the study's own
-    recipe ("study").
+    Parameters
+    ----------
+    out : Path
+        Folder of the benchmark; one that was stopped is continued.
+    data : sequence of str
+        Labelled patches: folders, csvs, or ``NAME=PATH``.
+    hold_out : sequence of str, optional
+        Published test sets whose slides and images are removed from the training data.
+    backbones, adaptations : sequence of str, optional
+        The cells of the table. Default: those of the published study.
+    title : str, default ""
+        A line under the table's heading.
+    device : str, default "auto"
+        Such as ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    backend : str, default "local"
+        ``local``, ``ray``, or the address of a Ray cluster.
+    workers : int, default 0
+        Members at once on processors; 0: as many as there are cores for.
+    n_boot : int, default 2000
+        Bootstrap replicates over cases.
+    test : sequence of str, optional
+        Test data. Default: the test parts of `data`.
+    settings : sequence of str, optional
+        Changes of fields of every recipe, such as ``"epochs=5"``.
+    init_from : sequence of str, optional
+        Initial weights: ``published``, runs, ``BACKBONE=PATH`` or ``BACKBONE=random``.
+    like : {"shared", "study"}, default "shared"
+        One policy for all cells, or the study's own recipe for each.
+    mpp_um : float, optional
+        The µm/px of the images where it is not stated and not 0.25.
+
+    See Also
+    --------
+    benchmark : Train and score many backbones.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mitotype
+    >>> options = mitotype.BenchmarkOptions(out=Path("bench"), data=["cohort"], backbones=["morphology"])
+    >>> options.like
+    'shared'
     """
 
     test: Sequence[str] = ()
@@ -72,13 +113,61 @@ def cell_recipe(
     return with_settings(recipe, settings)
 
 
-def benchmark(options: BenchmarkOptions, callbacks: Callbacks = Callbacks()) -> Table:  # noqa: B008 (frozen)
-    """Train and score every cell of a benchmark and return its table; the same options continue one that was stopped.
+def benchmark(options: BenchmarkOptions, *, threads: int | None = None, quiet: bool = True) -> Table:
+    """Train and score every cell of a benchmark, into one table; the same options continue one that was stopped.
 
-    A cell that failed is listed in the table; `Table.raise_failures` raises its error.
+    Parameters
+    ----------
+    options : BenchmarkOptions
+        Data, backbones, adaptations, and the folder.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
+    quiet : bool, default True
+        Show no progress.
+
+    Returns
+    -------
+    Table
+        One row per cell and test set; ``options.out`` has it as table.html, table.csv, table.md and table.json. A cell that
+        failed is listed in it, and ``Table.raise_failures`` raises its error.
+
+    Raises
+    ------
+    UserError
+        For options that are not valid, test sets that share images or cases with the training data, and a folder that contains
+        another benchmark.
+
+    See Also
+    --------
+    train : Train a recipe into a run folder.
+    compare : Compare two sets of scores.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mitotype
+    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
+    >>> options = mitotype.BenchmarkOptions(
+    ...     out=Path("bench"), data=["cohort"], backbones=["morphology"], adaptations=["probe"], settings=["folds=2"], n_boot=50
+    ... )
+    >>> table = mitotype.benchmark(options)
+    >>> (options.out / "table.html").is_file()
+    True
     """
-    with claimed(options):
-        return run_plan(prepare(options), callbacks)
+    use_threads(threads)
+    with claimed(options), Progress(quiet=quiet) as progress:
+        plan = prepare(options)
+        log_notes(dict.fromkeys([*plan.notes(), *(note for test in plan.config.tests for note in test.notes)]))
+        for skip in plan.skipped:
+            LOGGER.info(f"left out: {skip}: {skip.reason}")
+        n_tasks = len(plan.tasks())
+        LOGGER.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {options.out}")
+        return run_plan(plan, Callbacks(progress.training(), progress.counter("members", n_tasks)))
+
+
+def table_text(table: Table) -> str:
+    """Return a table as text for a terminal."""
+    return render.plain(table)
 
 
 @contextmanager
@@ -121,7 +210,7 @@ def run_plan(plan: Plan, callbacks: Callbacks) -> Table:
         opened = open_bundle(run_dir, device=device)
         for cohort in cohorts:
             score_cohort(opened, cohort, [run_dir, config.out])
-            print(f"{run_dir.name}: {len(cohort)} patches of {cohort.name} scored", file=sys.stderr)
+            LOGGER.info(f"{run_dir.name}: {len(cohort)} patches of {cohort.name} scored")
 
     return benchmarks.resume(plan, score_tests, callbacks)
 

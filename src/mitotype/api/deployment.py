@@ -2,41 +2,248 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from mitotype.api.progress import Progress, no_progress
+from mitotype.api.predictions import Predictions
+from mitotype.api.progress import LOGGER, Progress
+from mitotype.core import files
+from mitotype.core.cpu_limit import use_threads
 from mitotype.deploy import classify as classification
-from mitotype.deploy.from_run import bundle_from_run
-from mitotype.deploy.hub import push as push
+from mitotype.deploy import from_run, hub, operating, predictor
+from mitotype.deploy import predictions as prediction_files
 from mitotype.deploy.predictions import Prediction
-from mitotype.deploy.predictor import Predictor, open_predictor
+from mitotype.deploy.predictor import Predictor
+from mitotype.deploy.sources import list_images
 from mitotype.fit.environment import resolve_device
 
-bundle = bundle_from_run
 
+def open_bundle(
+    source: str | os.PathLike[str] = "default", *, device: str = "cpu", threads: int | None = None
+) -> Predictor:
+    """Open a classifier, to classify with it more than once.
 
-def open_bundle(source: str | Path = "default", *, device: str = "cpu") -> Predictor:
-    """Open a shipped bundle by its name, or a bundle or finished run by its folder."""
-    return open_predictor(str(source), device=resolve_device(device))
+    Parameters
+    ----------
+    source : str or Path, default "default"
+        Name of a bundle that ships with the package (see ``mitotype bundles``), or folder of a bundle or of a finished run.
+    device : str, default "cpu"
+        ``cpu``, ``cuda``, ``cuda:1`` … or ``auto``.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
+
+    Returns
+    -------
+    Predictor
+        The opened members, how they are combined and how they decide.
+
+    Raises
+    ------
+    UserError
+        For an unknown name, a folder that is neither a bundle nor a run, files that are not as they were written, and a GPU
+        that is absent.
+
+    See Also
+    --------
+    classify : Classify images.
+    bundle : Make a bundle of a run.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> predictor = mitotype.open_bundle("morphology")
+    >>> predictor.members, predictor.needs_px
+    (('all-seed0',), 64)
+    """
+    use_threads(threads)
+    return predictor.open_predictor(os.fspath(source), device=resolve_device(device))
 
 
 def classify(
-    images: Iterable[str | Path],
-    bundle: str | Path | Predictor = "default",
+    images: Any,
+    bundle: str | os.PathLike[str] | Predictor = "default",
     *,
     mpp_um: float | None = None,
+    sensitivity: float | None = None,
+    specificity: float | None = None,
     explain: bool = False,
+    out: str | Path | None = None,
     device: str = "cpu",
-    progress: Progress = no_progress,
-    on_note: Callable[[str], None] = lambda text: None,
-) -> list[Prediction]:
-    """Classify images: files, folders and csv lists, in order, every figure of each.
+    threads: int | None = None,
+    quiet: bool = True,
+    on_predictions: Callable[[Sequence[Prediction]], None] = lambda predictions: None,
+) -> Predictions:
+    """Classify images of mitotic figures as atypical or normal.
 
-    `mpp_um` is the µm/px of images that are not at 0.25; `explain` adds phrases of the shape descriptors, for bundles that
-    have them. An image that cannot be read has its `error`; raises one UserError that lists them if nothing can be classified.
+    Parameters
+    ----------
+    images : path, array, PIL image, DataFrame, or several of these
+        Paths of images, of folders of images, and of csv or parquet files with the column ``path``; ``image_HW3`` uint8 arrays
+        (red, green, blue), or one stack ``image_NHW3``; PIL images; or a data frame with the column ``path``, and ``mpp_um``
+        and ``page`` where they vary. One mitotic figure is in the middle of each image.
+    bundle : str, Path or Predictor, default "default"
+        Name of a bundle that ships with the package, folder of a bundle or of a finished run, or what `open_bundle` returns.
+    mpp_um : float, optional
+        The µm/px of the images where it is not 0.25.
+    sensitivity, specificity : float, optional
+        One of them sets the threshold: to the highest one with this sensitivity, or the lowest one with this specificity, on the
+        out-of-fold rows of the bundle. From 0.5 to 0.995. Default: the bundle's own threshold.
+    explain : bool, default False
+        Add phrases of the shape descriptors, for bundles that have them ("morphology").
+    out : str or Path, optional
+        File to write: .csv, .parquet or .json. Where the work is interrupted, the predictions so far are in NAME.partial.csv.
+    device : str, default "cpu"
+        ``cpu``, ``cuda``, ``cuda:1`` … or ``auto``. Not used for an opened Predictor.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
+    quiet : bool, default True
+        Show no progress.
+    on_predictions : callable, optional
+        Called with the next predictions as soon as they are made.
+
+    Returns
+    -------
+    Predictions
+        A sequence with one prediction per figure, in the order of the images. An image that cannot be read has an ``error``.
+
+    Raises
+    ------
+    UserError
+        For paths that are absent, arrays that are no images, no image that could be classified, and an operating point that
+        the bundle does not have; and for a file that cannot be written or holds something else.
+
+    See Also
+    --------
+    open_bundle : Open a classifier once for several calls.
+    Predictions : What is returned.
+
+    Notes
+    -----
+    For Research Use Only. Not for use in diagnostic procedures.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> predictions = mitotype.classify(mitotype.example_images(), "morphology", sensitivity=0.95)
+    >>> round(predictions.operating_point.specificity, 2)
+    0.57
+    >>> import numpy as np
+    >>> image_HW3 = np.full((64, 64, 3), 220, np.uint8)
+    >>> mitotype.classify(image_HW3)[0].flags
+    ('uncertain', 'out of distribution')
     """
-    sources = classification.list_images([str(image) for image in images], mpp_um)
-    opened = bundle if isinstance(bundle, Predictor) else open_bundle(bundle, device=device)
-    with progress("classify", len(sources)) as advance:
-        return classification.classify(opened, sources, explain=explain, on_progress=advance, on_note=on_note)
+    sources = list_images(images, mpp_um)
+    if out is not None:
+        prediction_files.check_output(Path(out), [source.path for source in sources])
+    if isinstance(bundle, Predictor):
+        use_threads(threads)
+        opened = bundle
+    else:
+        opened = open_bundle(bundle, device=device, threads=threads)
+    opened, point = operating.at_operating_point(opened, sensitivity, specificity)
+    if point.requested is not None:
+        LOGGER.info(f"operating point: {point}")
+    predictions: list[Prediction] = []
+    with prediction_files.completed(Path(out) if out else None, predictions), Progress(quiet=quiet) as progress:
+        advance = progress.counter("classify", len(sources))
+        for more, n_files in classification.classify_chunks(opened, sources, explain=explain):
+            predictions += more
+            on_predictions(more)
+            advance(n_files)
+    arrays = {str(source.path): source.image for source in sources if source.image is not None}
+    return Predictions(tuple(predictions), point, arrays)
+
+
+def bundle(
+    run: str | os.PathLike[str],
+    out: str | Path,
+    *,
+    name: str = "mine",
+    notes: str | Path = "",
+    with_base: bool = False,
+) -> Path:
+    """Make a bundle of a finished run or ensemble: one folder that classifies.
+
+    Parameters
+    ----------
+    run : str, Path, Run or Ensemble
+        A finished run, or an ensemble of runs. Its evaluations and its ledger of test sets go onto the card.
+    out : str or Path
+        Folder of the bundle.
+    name : str, default "mine"
+        Name of the bundle.
+    notes : str or Path, default ""
+        Markdown for the card, or a file with it: how choices were made.
+    with_base : bool, default False
+        Include published weights under adapters, where their license allows it.
+
+    Returns
+    -------
+    Path
+        The folder of the bundle.
+
+    Raises
+    ------
+    UserError
+        For a run that is not finished or has no decision, an ensemble whose combiner has no coefficients, a folder that holds
+        something else, and weights that may not be passed on.
+
+    See Also
+    --------
+    train : Train a recipe into a run folder.
+    classify : Classify images.
+    push : Publish a bundle.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
+    >>> run = mitotype.train("morphology", "cohort", out="run", settings=["folds=2"])
+    >>> folder = mitotype.bundle(run, "my-bundle")
+    >>> sorted(path.name for path in folder.iterdir())
+    ['bundle.json', 'card.md', 'members']
+    """
+    if isinstance(notes, Path):
+        notes = files.read_bytes(notes, what="notes", max_bytes=2**20).decode("utf-8", "replace")
+    return from_run.bundle_from_run(Path(run), Path(out), name=name, notes=notes, with_base=with_base)
+
+
+def push(
+    bundle: str | Path, repository: str, *, private: bool = False, adapters_of_no_derivatives: bool = False
+) -> str:
+    """Publish a bundle on the Hugging Face Hub, where the licenses of the weights under it allow that.
+
+    Parameters
+    ----------
+    bundle : str or Path
+        Folder of a bundle, or name of one that ships with the package.
+    repository : str
+        ``OWNER/NAME`` on the hub.
+    private : bool, default False
+        Make the repository private.
+    adapters_of_no_derivatives : bool, default False
+        Upload adapters of weights whose license forbids derivatives, with the permission of their publisher; only into a
+        private repository.
+
+    Returns
+    -------
+    str
+        The address of the repository.
+
+    Raises
+    ------
+    UserError
+        Where a license forbids it, without a login, and where the hub refuses.
+
+    See Also
+    --------
+    bundle : Make a bundle of a run.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> address = mitotype.push("my-bundle", "me/my-bundle", private=True)  # doctest: +SKIP
+    """
+    return hub.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)

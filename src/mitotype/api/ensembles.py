@@ -1,66 +1,165 @@
-"""Ensembles of finished runs, from their score tables: made, and given the test rows of their runs."""
+"""Ensembles of finished runs, from their score tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mitotype.core import files, outputs, records
+from mitotype.api.evaluations import Evaluation
+from mitotype.api.progress import LOGGER, Progress, log_notes
+from mitotype.api.scoring import evaluate
+from mitotype.core import files, html_text, outputs, records
 from mitotype.core.folder_lock import OccupiedError
 from mitotype.core.interrupts import continued_by
-from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import (
-    DecisionRecord,
-    Opening,
-    append_opening,
-    deployed_members,
-    names,
-    now,
-    read_ensemble,
-    read_patches,
-    read_run,
-    read_scores,
-)
-from mitotype.core.schema import TEST, Cohort
+from mitotype.core.run_layout import DecisionRecord, names, now, read_ensemble
+from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores import run_ensemble, table
-from mitotype.scores.run_ensemble import EnsembleCombiner, RunEnsemble
-from mitotype.scores.table import Scores
+from mitotype.scores.run_ensemble import RunEnsemble
+
+
+@dataclass(frozen=True, repr=False)
+class Ensemble:
+    """The folder of an ensemble of runs; `ensemble` returns it.
+
+    Parameters
+    ----------
+    dir : Path
+        The folder. Anything that takes a path takes the Ensemble too.
+
+    See Also
+    --------
+    ensemble : Combine finished runs.
+    score : Score test data with an ensemble.
+    bundle : Make a bundle of an ensemble.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
+    >>> run = mitotype.train("morphology", "cohort", out="run", settings=["folds=2"])
+    >>> mitotype.ensemble([run], "alone").weights
+    {'run': 1.0}
+    """
+
+    dir: Path
+
+    def __fspath__(self) -> str:
+        return str(self.dir)
+
+    def __repr__(self) -> str:
+        record = read_ensemble(self.dir)
+        return f"<Ensemble '{self.dir}' of {len(record.sources)} runs, combined by {record.rule}>"
+
+    def __str__(self) -> str:
+        record = read_ensemble(self.dir)
+        lines = [f"{name}: weight {weight:.4f}" for name, weight in self.weights.items()]
+        lines = lines or [source.name for source in record.sources]
+        counts = f"{len(record.sources)} runs on {record.patches} patches of {record.cases} cases"
+        return "\n".join([*lines, f"{self.dir} is an ensemble of {counts}"])
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each run's logit; empty for a classifier of scikit-learn."""
+        record = read_ensemble(self.dir)
+        fitted = record.combiner.weights
+        return {source.name: fitted.get(source.name, 0.0) for source in record.sources} if fitted else {}
+
+    def evaluate(self, part: str = OUT_OF_FOLD, *, n_boot: int = 2000) -> Evaluation:
+        """Evaluate the scores of the ensemble.
+
+        Parameters
+        ----------
+        part : {"out-of-fold", "test"}, default "out-of-fold"
+            Rows to evaluate.
+        n_boot : int, default 2000
+            Bootstrap replicates over cases.
+
+        Returns
+        -------
+        Evaluation
+            Metrics with intervals; out-of-fold rows are combined and decided by cross-fitting.
+        """
+        return evaluate(self.dir, part=part, n_boot=n_boot)
+
+    def _repr_html_(self) -> str:
+        record, weights = read_ensemble(self.dir), self.weights
+        rows = [(source.name, f"{weights[source.name]:.4f}" if weights else "none") for source in record.sources]
+        return html_text.table(f"Ensemble {self.dir}: {record.rule}", rows, ("run", "weight"))
 
 
 def ensemble(
-    runs: Sequence[str | Path],
-    out: Path,
+    runs: Sequence[str | os.PathLike[str]],
+    out: str | Path,
     *,
     combiner: str = "mean",
     calibration: str = "",
     threshold: str = "",
     abstention: str = "",
     seed: int = 0,
-) -> Path:
-    """Combine finished runs into an ensemble in the folder `out`, from their stored scores; no image is read.
+    quiet: bool = True,
+) -> Ensemble:
+    """Combine finished runs into an ensemble, from their stored scores; no image is read.
 
     Parameters
     ----------
-    runs : folders of finished runs, whose out-of-fold rows are used
-    combiner : a spec, see `mitotype combiners`: "mean", "weights(0.7, 0.3)", "stack", "greedy", "sklearn(…)"
-    calibration, threshold, abstention : of the ensemble's own decision, which is fitted on its cross-fitted rows; by default the
-        rules of the first run
+    runs : sequence of str, Path or Run
+        Folders of finished runs, whose out-of-fold rows are used.
+    out : str or Path
+        Folder of the ensemble. The same call again returns the ensemble that is there.
+    combiner : str, default "mean"
+        One of ``mean``, ``weights(0.7, 0.3)``, ``stack``, ``greedy`` and ``sklearn(NAME)``: see ``mitotype combiners``.
+    calibration, threshold, abstention : str, default ""
+        Rules of the ensemble's own decision, which is fitted on its cross-fitted rows. Default: the rules of the first run.
+    seed : int, default 0
+        Seed of the folds of cross-fitting, and of combiners that are random.
+    quiet : bool, default True
+        Show no messages.
 
-    The same call again returns the ensemble as it is; after a kill it makes it. Raises M001 for a row of a case that a member,
-    its initial weights or its teachers were trained on, and a UserError for a folder that contains anything else.
+    Returns
+    -------
+    Ensemble
+        The folder; `score`, `evaluate`, `compare` and `bundle` take it as they take a run.
+
+    Raises
+    ------
+    UserError
+        For a row of a case that a member, its initial weights or its teachers were trained on (M001), runs that are not
+        finished or have changed, and a folder that contains anything else.
+
+    See Also
+    --------
+    train : Train a recipe into a run folder.
+    compare : Compare two sets of scores.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
+    >>> first = mitotype.train("morphology", "cohort", out="first", settings=["folds=2"])
+    >>> second = mitotype.train("morphology", "cohort", out="second", settings=["folds=2", "seed=1"])
+    >>> both = mitotype.ensemble([first, second], "both")
+    >>> both.weights
+    {'first': 0.5, 'second': 0.5}
+    >>> both.evaluate(n_boot=100).entries[0].patches == mitotype.compare(first, both, n_boot=100).sets[0].patches
+    True
     """
-    run_dirs = [Path(run) for run in runs]
+    folder, run_dirs = Path(out), [Path(run) for run in runs]
     stored = "The runs are unchanged."
     with (
-        outputs.claimed(out, names.ENSEMBLE_FILES, marker=names.ENSEMBLE, inputs=runs),
+        outputs.claimed(folder, names.ENSEMBLE_FILES, marker=names.ENSEMBLE, inputs=run_dirs),
         continued_by("repeat the command", stored),
+        Progress(quiet=quiet),
     ):
-        made = run_ensemble.fit(run_dirs, out, combiner, (calibration, threshold, abstention), seed=seed)
-        if not names.is_finished(out):
-            _write(out, made)
-        elif not _is_same(out, made):
-            raise OccupiedError(f"'{out}' already contains another ensemble.", fix=outputs.OTHER_FOLDER)
-    return out
+        made = run_ensemble.fit(run_dirs, folder, combiner, (calibration, threshold, abstention), seed=seed)
+        if not names.is_finished(folder):
+            _write(folder, made)
+        elif not _is_same(folder, made):
+            raise OccupiedError(f"'{folder}' already contains another ensemble.", fix=outputs.OTHER_FOLDER)
+        log_notes(made.record.notes)
+        LOGGER.info(str(Ensemble(folder)))
+    return Ensemble(folder)
 
 
 def _is_same(folder: Path, made: RunEnsemble) -> bool:
@@ -77,49 +176,3 @@ def _write(folder: Path, made: RunEnsemble) -> None:
     files.write_table(folder / names.COMBINED, made.combined)
     records.write(folder / names.DECISION, made.decision)
     files.write_text(folder / names.DONE, now() + "\n")
-
-
-def combiner_of(source: str | Path) -> EnsembleCombiner | None:
-    """Return the combiner of an ensemble; None for a run, a folder of scores and a csv, whose members are averaged."""
-    return run_ensemble.read_combiner(Path(source)) if names.is_ensemble(Path(source)) else None
-
-
-def source_dirs(folder: Path) -> dict[str, Path]:
-    """Return the folders of an ensemble's runs by their names. Raises a UserError where one is absent or has changed."""
-    record = read_ensemble(folder)
-    return {source.name: run_ensemble.check_source(folder, record, source) for source in record.sources}
-
-
-def has_test_rows(run_dir: Path, cohort: Cohort) -> bool:
-    """Return whether every deployed member of a run has scored every image of a test cohort, as it is now."""
-    rows = _test_rows(run_dir, cohort)
-    if not len(rows.scores):
-        return False
-    digests = dict(zip(cohort.rows["patch_id"], pack_images(cohort).digests, strict=True))
-    stored = dict(zip(rows.patches["patch_id"], rows.patches["digest"], strict=True))
-    pairs = rows.scores[["patch_id", "member"]].drop_duplicates()
-    return stored == digests and len(pairs) == len(cohort) * len(deployed_members(run_dir, read_run(run_dir)))
-
-
-def add_test_rows(folder: Path, run_dirs: Mapping[str, Path], cohort: Cohort) -> None:
-    """Add the rows of every run for a test cohort to those of the ensemble, after the opening is in its ledger."""
-    parts = []
-    for name, run_dir in run_dirs.items():
-        rows = _test_rows(run_dir, cohort)
-        scores = rows.scores.assign(member=name + "/" + rows.scores["member"].astype(str))
-        parts.append(Scores(rows.patches.drop(columns="fold", errors="ignore"), scores))
-    merged = table.merge(parts)
-    digest = files.digest_of(*sorted(merged.patches["digest"]))[:16]
-    opening = Opening(date=now(), model=folder.name, dataset=cohort.name, patches=len(cohort), digest=digest)
-    append_opening(folder, opening, model_finished=read_ensemble(folder).created)
-    table.append(folder, merged)
-
-
-def _test_rows(run_dir: Path, cohort: Cohort) -> Scores:
-    """Return the test rows of a run's deployed members for a cohort; none where there are none."""
-    members, rows, patches = deployed_members(run_dir, read_run(run_dir)), read_scores(run_dir), read_patches(run_dir)
-    wanted = set(cohort.rows["patch_id"])
-    is_wanted = (rows["part"] == TEST) & rows["member"].isin(members) & rows["patch_id"].isin(wanted)
-    rows = rows[is_wanted].reset_index(drop=True)
-    patches = patches[patches["patch_id"].isin(set(rows["patch_id"]))].reset_index(drop=True)
-    return Scores(patches, rows)

@@ -2,210 +2,208 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+import msgspec
 import pandas as pd
 
-from mitotype.api.data import read_cohorts
-from mitotype.api.ensembles import add_test_rows, combiner_of, has_test_rows, source_dirs
-from mitotype.api.progress import Progress, no_progress
+from mitotype.api.data import Data, read_cohorts, source_names
+from mitotype.api.evaluations import Comparison, Evaluation, numbers_path
+from mitotype.api.progress import Progress
+from mitotype.api.score_folder import ScoreFolder
 from mitotype.core import files, outputs, records
-from mitotype.core.errors import UserError, WriteError
-from mitotype.core.folder_lock import exclusive
-from mitotype.core.interrupts import continued_by
+from mitotype.core.cpu_limit import use_threads
+from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import (
-    DecisionRecord,
     EvaluationRecord,
-    Opening,
-    append_opening,
     names,
-    now,
     read_ensemble,
     read_finished_run,
     read_ledger,
-    read_patches,
     read_run,
 )
 from mitotype.core.run_layout.evaluation import About
-from mitotype.core.schema import OUT_OF_FOLD, TEST, Cohort
-from mitotype.datasets import overlaps
-from mitotype.deploy.bundle import find_bundle
+from mitotype.core.schema import OUT_OF_FOLD, TEST
+from mitotype.datasets import overlaps, published
 from mitotype.evaluation import compare as comparison
 from mitotype.evaluation import evaluator
-from mitotype.evaluation.compare import Comparison
-from mitotype.evaluation.report.html import render_report
-from mitotype.evaluation.results import Evaluation
-from mitotype.scores import table
+from mitotype.scores import run_ensemble, table
 from mitotype.scores.decision import Decision
+from mitotype.scores.run_ensemble import EnsembleCombiner
 from mitotype.scores.table import Scores
 
-if TYPE_CHECKING:
-    from mitotype.deploy.predictor import Predictor
-
+ScoreSource: TypeAlias = "str | os.PathLike[str] | pd.DataFrame"
 REPORTS = {TEST: names.REPORT, OUT_OF_FOLD: names.REPORT_OUT_OF_FOLD}
 
 
-def open_bundle(source: str | Path, *, device: str) -> Predictor:
-    """Open a bundle or run; torch is imported here, so that what only reads scores starts without it."""
-    from mitotype.api import deployment
-
-    return deployment.open_bundle(source, device=device)
-
-
 def score(
-    source: str | Path,
-    data: Sequence[str],
+    source: str | os.PathLike[str],
+    data: Data,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     mpp_um: float | None = None,
     device: str = "cpu",
-    progress: Progress = no_progress,
-) -> tuple[Path, list[Cohort]]:
-    """Score the test parts of `data` with a run, ensemble or bundle; return the folder of the scores and the cohorts.
+    threads: int | None = None,
+    quiet: bool = True,
+) -> ScoreFolder:
+    """Score test data with a run, bundle or ensemble: one raw logit per patch, member and view.
 
-    The rows of a run are added to its own score table, those of a bundle to `out` (default: scores/NAME), those of an ensemble
-    to its own after each of its runs has them. Every opening of a test set is written to the ledger of that folder first.
+    Parameters
+    ----------
+    source : str, Path, Run or Ensemble
+        Folder of a finished run, of an ensemble or of a bundle, or name of a bundle that ships with the package.
+    data : str, Path, DataFrame, Cohort, or several of these
+        Test data, see `read_cohort`; of a published split the test part is scored.
+    out : str or Path, optional
+        Folder for the rows. Default: the own folder of the run or ensemble, for a bundle ``scores/NAME``.
+    mpp_um : float, optional
+        The µm/px of the images where it is not stated and not 0.25.
+    device : str, default "cpu"
+        ``cpu``, ``cuda``, ``cuda:1`` … or ``auto``.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
+    quiet : bool, default True
+        Show no progress.
+
+    Returns
+    -------
+    ScoreFolder
+        The folder, and the number of patches by test set.
+
+    Raises
+    ------
+    UserError
+        For images that the classifier was trained on (M004), cases that its training data share (M001), a folder with the
+        scores of another classifier, and data that cannot be read.
+
+    See Also
+    --------
+    evaluate : Evaluate scores.
+    classify : Classify images without keeping logits.
+
+    Notes
+    -----
+    Every opening of a test set is written into the ledger of the folder before its rows. The scores of each test set are
+    stored as soon as it is complete. An ensemble is scored by those of its runs that have no rows of the data yet; its rows are
+    always in its own folder.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
+    >>> folder = mitotype.score("morphology", "cohort", out="scores")
+    >>> folder.to_frame().columns[:6].tolist()
+    ['patch_id', 'part', 'fold', 'member', 'view', 'logit']
     """
-    if names.is_ensemble(Path(source)):
-        return _score_ensemble(Path(source), data, out=out, mpp_um=mpp_um, device=device, progress=progress)
-    source_dir = find_bundle(str(source))
-    folder = out or (source_dir if names.is_run(source_dir) else Path("scores") / source_dir.name)
-    is_own = names.is_run(source_dir) and folder.exists() and folder.samefile(source_dir)
-    claim = outputs.claimed(folder, names.SCORE_FILES, marker=names.LEDGER, inputs=data)
-    with exclusive(folder) if is_own else claim:
-        opened = open_bundle(source, device=device)
-        cohorts = read_cohorts(data, TEST, mpp_um)
-        if not is_own:
-            _write_decision(folder, opened)
-        with _unfinished(folder, source, data):
-            for cohort in cohorts:
-                with progress(f"score {cohort.name}", len(cohort)) as advance:
-                    score_cohort(opened, cohort, [folder], on_progress=advance)
-    return folder, cohorts
+    from mitotype.api import score_cohorts  # torch, without which scores are evaluated and compared
 
-
-def _score_ensemble(
-    folder: Path, data: Sequence[str], *, out: Path | None, mpp_um: float | None, device: str, progress: Progress
-) -> tuple[Path, list[Cohort]]:
-    """Score with every run of an ensemble that has not scored `data` yet, and add the rows of all to the ensemble's."""
-    if out is not None and not (out.exists() and out.samefile(folder)):
-        raise UserError("The rows of an ensemble are added to its own folder.", fix="leave --out out")
-    run_dirs = source_dirs(folder)
-    with exclusive(folder):
-        cohorts = read_cohorts(data, TEST, mpp_um)
-        with _unfinished(folder, folder, data):
-            for run_dir in run_dirs.values():
-                missing = [cohort for cohort in cohorts if not has_test_rows(run_dir, cohort)]
-                if missing:
-                    with exclusive(run_dir):
-                        _score_missing(open_bundle(run_dir, device=device), missing, progress)
-            for cohort in cohorts:
-                add_test_rows(folder, run_dirs, cohort)
-    return folder, cohorts
-
-
-def _score_missing(opened: Predictor, cohorts: Sequence[Cohort], progress: Progress) -> None:
-    for cohort in cohorts:
-        with progress(f"score {cohort.name} with {opened.dir.name}", len(cohort)) as advance:
-            score_cohort(opened, cohort, [opened.dir], on_progress=advance)
-
-
-def _write_decision(folder: Path, opened: Predictor) -> None:
-    """Write the decision beside the rows, before there are any. Raises a UserError for rows of another classifier."""
-    decision, path = records.convert(opened.decision, DecisionRecord), folder / names.DECISION
-    if path.is_file() and records.read(path, DecisionRecord, what="decision") != decision:
-        what = f"'{folder}' contains the scores of another classifier than '{opened.dir}'."
-        raise UserError(what, fix=outputs.OTHER_FOLDER)
-    records.write(path, decision)
-
-
-@contextmanager
-def _unfinished(folder: Path, source: str | Path, data: Sequence[str]) -> Iterator[None]:
-    """Mark the folder while it has rows of some test sets only; after a kill and on a full disk the mark remains."""
-    command = shlex.join(["mitotype", "score", str(source), "--on", *data, "--out", str(folder)])
-    mark = folder / names.UNFINISHED
-    files.write_text(mark, command + "\n")
-    try:
-        with continued_by("repeat the command", "The scores of every completed test set are stored."):
-            yield
-    except WriteError:
-        raise
-    except UserError:
-        mark.unlink()
-        raise
-    mark.unlink()
-
-
-def score_cohort(
-    opened: Predictor, cohort: Cohort, folders: Sequence[Path], *, on_progress: Callable[[int], None] = lambda n: None
-) -> None:
-    """Add the scores of a test cohort to the first of `folders`, after recording the opening in the ledger of each.
-
-    Raises a UserError for a cohort that shares cases or images with the training data of a run.
-    """
-    if names.is_run(opened.dir):
-        patches = read_patches(opened.dir)
-        overlap = overlaps.find_overlap(patches[patches["fold"] > 0], cohort)
-        if overlap:
-            raise overlap.error()
-    from mitotype.deploy import predictor
-
-    scores = predictor.score(opened, cohort, on_progress=on_progress)
-    digest = files.digest_of(*sorted(scores.patches["digest"]))[:16]
-    opening = Opening(date=now(), model=opened.dir.name, dataset=cohort.name, patches=len(cohort), digest=digest)
-    finished = opened.record.run.finished if opened.record.run else None
-    for folder in folders:
-        append_opening(folder, opening, model_finished=finished or "")
-    table.append(folders[0], scores)
+    use_threads(threads)
+    is_ensemble = names.is_ensemble(Path(source))
+    score_with = score_cohorts.score_with_ensemble if is_ensemble else score_cohorts.score_with_classifier
+    with Progress(quiet=quiet) as progress:
+        n_patches, folder = score_with(
+            os.fspath(source), data, out=Path(out) if out else None, mpp_um=mpp_um, device=device, threads=threads,
+            progress=progress,
+        )  # fmt: skip
+    return ScoreFolder(folder, n_patches)
 
 
 def evaluate(
-    source: str | Path, data: Sequence[str] = (), *, part: str = TEST, n_boot: int = 2000, command: str = ""
+    source: ScoreSource,
+    data: Data = (),
+    *,
+    part: str = TEST,
+    n_boot: int = 2000,
+    threads: int | None = None,
+    command: str = "",
 ) -> Evaluation:
-    """Evaluate the scores of a run, of a folder of scores, or of a csv with patch_id and score, whose labels are in `data`.
+    """Evaluate scores: metrics with intervals over cases, per dataset and domain.
 
-    `part` is "test" or "out-of-fold"; intervals are from `n_boot` bootstrap replicates of the cases. `command` is printed on
-    the report, see `write_report`.
+    Parameters
+    ----------
+    source : str, Path, Run, Ensemble, ScoreFolder or DataFrame
+        A run, an ensemble, a folder of scores, or a csv or parquet file or data frame with the columns ``patch_id`` and ``score`` (a
+        probability of atypical, or a logit if some are negative; ``probability`` and ``logit`` are accepted too), and
+        optionally ``label``, ``case_id``, ``domain``, ``dataset``. A data frame without ``patch_id`` is a test set of its own.
+    data : str, Path, DataFrame, Cohort, or several of these, optional
+        The labels of a table without them, see `read_cohort`.
+    part : {"test", "out-of-fold"}, default "test"
+        Rows to evaluate.
+    n_boot : int, default 2000
+        Bootstrap replicates over cases.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
+    command : str, default ""
+        Command to print on the report.
+
+    Returns
+    -------
+    Evaluation
+        The numbers; `Evaluation.write_report` writes the report.
+
+    Raises
+    ------
+    UserError
+        For rows that are absent or wrong, scores without labels, and leaks between training and test (M001 …).
+
+    See Also
+    --------
+    compare : Compare two sets of scores.
+    score : Score test data with a run or bundle.
+
+    Examples
+    --------
+    >>> import mitotype, pandas as pd
+    >>> scores = pd.DataFrame({"score": [0.9, 0.8, 0.3, 0.1], "label": ["AMF", "NMF", "AMF", "NMF"]})
+    >>> mitotype.evaluate(scores, n_boot=100).entries[0].confusion
+    Confusion(tp=1, fn=1, fp=1, tn=1)
     """
+    use_threads(threads)
     if part not in REPORTS:
         raise UserError(f"There is no part '{part}'.", allowed=", ".join(REPORTS))
     scores, decision = read_scores(source, data)
+    name = _name(source, "scores")
     if not (scores.scores["part"] == part).any():
-        fix = f"mitotype score {source} --on TESTDATA" if part == TEST else "mitotype train"
-        raise UserError(f"'{source}' has no {part} rows.", fix=fix)
+        fix = f"mitotype score {name} --on TESTDATA" if part == TEST else "mitotype train"
+        raise UserError(f"'{name}' has no {part} rows.", fix=fix)
+    if isinstance(source, pd.DataFrame):
+        return Evaluation.of(
+            evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=About(title=name, command=command))
+        )
     path = Path(source)
     run = read_run(path) if names.is_run(path) else None
-    combiner = combiner_of(source)
     about = About(
         title=f"{path.name}: {part}",
         command=command,
         openings=[str(opening) for opening in read_ledger(path)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
+        overlaps=overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique()),
         held_out=run.data.hold_out if run else [],
     )
-    return evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
+    combiner = combiner_of(source)
+    evaluation = evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
+    if run:
+        evaluation = msgspec.structs.replace(evaluation, notes=[*evaluation.notes, *run.notes])
+    return Evaluation.of(evaluation.with_published(published.results()))
 
 
-def report_path(source: str | Path, part: str = TEST) -> Path:
+def _name(source: ScoreSource, default: str) -> str:
+    return default if isinstance(source, pd.DataFrame) else os.fspath(source)
+
+
+def report_path(source: str | os.PathLike[str], part: str = TEST) -> Path:
     """Return the default path of a report: in the folder of the scores, or beside a csv and named after it."""
     path = Path(source)
     return path / REPORTS[part] if path.is_dir() else path.with_name(f"{path.stem}.{REPORTS[part]}")
 
 
-def numbers_path(report: Path) -> Path:
-    """Return the path of the numbers beside a report: evaluation.json for report.html, X.json for X.html."""
-    return report.with_name(report.stem.replace("report", "evaluation") + ".json")
-
-
-def check_report(report: Path, source: str | Path, data: Sequence[str] = (), part: str = TEST) -> None:
+def check_report(report: Path, source: str | os.PathLike[str], data: Data = (), part: str = TEST) -> None:
     """Check, before the work, that a report and its numbers can be written and replace nothing but an evaluation."""
     path, numbers = Path(source), numbers_path(report)
-    inputs = [*data, *([] if path.is_dir() else [source])]
+    inputs = [*source_names(data), *([] if path.is_dir() else [str(path)])]
     outputs.check_file(report, (".html",), inputs=inputs)
     outputs.check_file(numbers, (".json",), inputs=inputs)
     is_default = report.absolute() == report_path(source, part).absolute()
@@ -221,34 +219,72 @@ def check_report(report: Path, source: str | Path, data: Sequence[str] = (), par
             raise UserError(what, fix=outputs.ELSEWHERE) from error
 
 
-def write_report(evaluation: Evaluation, path: Path) -> Path:
-    """Write a report as HTML, and its numbers beside it, see `numbers_path`, which is returned."""
-    files.write_text(path, render_report(evaluation))
-    records.write(numbers_path(path), evaluation.to_record())
-    return numbers_path(path)
+def compare(
+    a: ScoreSource, b: ScoreSource, data: Data = (), *, n_boot: int = 2000, threads: int | None = None
+) -> Comparison:
+    """Compare two sets of scores on the patches that both have: paired differences with intervals over cases.
 
+    Parameters
+    ----------
+    a, b : str, Path, Run, Ensemble, ScoreFolder or DataFrame
+        Two sources of scores, see `evaluate`. Rows of data frames without ``patch_id`` are matched by their position.
+    data : str, Path, DataFrame, Cohort, or several of these, optional
+        The labels of tables without them, see `read_cohort`.
+    n_boot : int, default 2000
+        Paired bootstrap replicates over cases.
+    threads : int, optional
+        Threads to compute with in this process. Default: as many as the CPUs that this process may use.
 
-def compare(a: str | Path, b: str | Path, data: Sequence[str] = (), *, n_boot: int = 2000) -> Comparison:
-    """Compare two sets of scores on the patches that both have: the differences with intervals over cases, and two tests.
+    Returns
+    -------
+    Comparison
+        The metrics of both, and their differences b - a with intervals and p-values.
 
-    Each is a run, a folder of scores, or a csv with patch_id and score, whose labels are in `data`.
+    Raises
+    ------
+    UserError
+        For sources that share no labelled patch or disagree on a label, and for rows that are absent or wrong.
+
+    See Also
+    --------
+    evaluate : Evaluate scores.
+
+    Examples
+    --------
+    >>> import mitotype, pandas as pd
+    >>> rows = pd.DataFrame({"label": [1, 0, 1, 0], "case_id": ["a", "a", "b", "b"]})
+    >>> a, b = rows.assign(score=[0.9, 0.8, 0.3, 0.1]), rows.assign(score=[0.9, 0.2, 0.7, 0.1])
+    >>> mitotype.compare(a, b, n_boot=100).sets[0].difference["balanced_accuracy"].value
+    0.5
     """
+    use_threads(threads)
     rows_a, rows_b = (
         evaluator.decide_rows(*read_scores(source, data), combiner=combiner_of(source)) for source in (a, b)
     )
-    return comparison.compare(rows_a, rows_b, (Path(a).stem, Path(b).stem), n_boot=n_boot)
+    shown = (Path(_name(a, "a")).stem, Path(_name(b, "b")).stem)
+    return Comparison.of(comparison.compare(rows_a, rows_b, shown, n_boot=n_boot))
 
 
-def read_scores(source: str | Path, data: Sequence[str] = ()) -> tuple[Scores, Decision | None]:
-    """Return the scores and the decision of a run or folder of scores, or those of a csv with the labels of `data`."""
-    path = Path(source)
-    if path.is_dir():
+def read_scores(source: ScoreSource, data: Data = ()) -> tuple[Scores, Decision | None]:
+    """Return the scores and the decision of a run or folder of scores, or those of a table with the labels of `data`."""
+    if not isinstance(source, pd.DataFrame) and Path(source).is_dir():
+        path = Path(source)
         _check_finished(path)
         decision = path / names.DECISION
         return table.read(path), records.read(decision, Decision, what="decision") if decision.is_file() else None
     cohorts = read_cohorts(data, TEST)
-    patches = [cohort.rows.assign(digest=list(pack_images(cohort).digests)) for cohort in cohorts]
-    return table.read(path, patches=pd.concat(patches, ignore_index=True) if patches else None), None
+    packed = [cohort.rows.assign(digest=list(pack_images(cohort).digests)) for cohort in cohorts]
+    patches = pd.concat(packed, ignore_index=True) if packed else None
+    if isinstance(source, pd.DataFrame):
+        return table.from_frame(source, patches=patches), None
+    return table.read(Path(source), patches=patches), None
+
+
+def combiner_of(source: ScoreSource) -> EnsembleCombiner | None:
+    """Return the combiner of an ensemble; None for a run, a folder of scores and a table, whose members are averaged."""
+    if isinstance(source, pd.DataFrame) or not names.is_ensemble(Path(source)):
+        return None
+    return run_ensemble.read_combiner(Path(source))
 
 
 def _check_finished(folder: Path) -> None:

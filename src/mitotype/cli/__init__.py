@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from mitotype import __version__
 from mitotype.cli import (
+    ablation,
     adaptation,
     benchmarking,
     data,
@@ -33,11 +34,21 @@ from mitotype.core.schema import NOTICE
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     "Use": (demo.demo, deployment.classify, deployment.bundle, adaptation.adapt, deployment.push, models.doctor),
-    "Train": (training.train, training.resume, ensembles.ensemble, models.weights, models.embed),
-    "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark),
+    "Train": (training.train, training.resume, models.weights, models.embed),
+    "Evaluate": (
+        scoring.score,
+        scoring.evaluate,
+        scoring.compare,
+        ensembles.ensemble,
+        benchmarking.benchmark,
+        ablation.ablate,
+    ),
     "Data": (data.audit, data.fetch),
     "List": tuple(listing.listing_command(plural) for plural in listing.NOUNS),
 }
+
+
+MAX_SUMMARY = 45  # characters: a line of 80 columns has no more beside the longest name of a command
 
 
 class GroupedCommands(TyperGroup):
@@ -47,7 +58,9 @@ class GroupedCommands(TyperGroup):
         for group, functions in COMMANDS.items():
             names = [function.__name__ for function in functions]
             with formatter.section(group):
-                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit=60)) for name in names])
+                formatter.write_dl(
+                    [(name, self.commands[name].get_short_help_str(limit=MAX_SUMMARY)) for name in names]
+                )
 
 
 app = typer.Typer(
@@ -82,6 +95,7 @@ def main(args: list[str] | None = None) -> Any:
     Everything else is a bug.
     """
     streams.prepare()
+    output.show_messages()
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
         with interrupts.raised_signals():
@@ -89,15 +103,15 @@ def main(args: list[str] | None = None) -> Any:
             plugins.load_all(files)
             return app(args=expand_options(rename_options(args)))
     except UserError as error:
-        output.info(str(error))
+        output.error(str(error))
         sys.exit(2)
     except OSError as error:
-        output.info(
+        output.error(
             f"{error.strerror or error}: {_shown(error.filename)}.\n  check the path, its permissions and the disk"
         )
         sys.exit(2)
     except MemoryError:
-        output.info("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
+        output.error("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
         sys.exit(2)
     except SystemExit as end:  # typer exits silently for an interrupt outside of a command
         stop = interrupts.unreported(end)

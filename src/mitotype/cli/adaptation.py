@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, Json, Mpp, NBoot
+from mitotype.cli.options import Data, Device, Json, Mpp, NBoot, Quiet, Threads
 
 
 def adapt(
@@ -18,6 +18,8 @@ def adapt(
     device: Device = "cpu",
     n_boot: NBoot = 2000,
     as_json: Json = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Adapt a bundle's decision to your labels.
 
@@ -26,25 +28,12 @@ def adapt(
     Example: mitotype adapt default --data my-labels.csv --out my-bundle
     """
     from mitotype.api import adaptation
-    from mitotype.core import number_format
 
-    output.notice()
-    local = adaptation.adapt(
-        bundle, data, out, name=name, mpp_um=mpp, device=device, n_boot=n_boot, progress=output.progress
+    output.notice(quiet=quiet)
+    adapted = adaptation.adapt(
+        bundle, data, out, name=name, mpp_um=mpp, device=device, n_boot=n_boot, threads=threads, quiet=quiet
     )
-    output.notes(local.notes)
-    if as_json:
-        output.print_json(local)
-        return
-    print(f"{local.patches} figures ({local.atypical} atypical) of {local.cases} cases; balanced accuracy on them")
-    for title, interval in (
-        ("before", local.before),
-        ("after, cross-fitted", local.after),
-        ("difference", local.difference),
-    ):
-        value = number_format.interval(interval.value, interval.low, interval.high)
-        print(f"  {title:20} {value} {interval.reason}".rstrip())
-    low, high = local.difference.low, local.difference.high
-    if low is None or high is None or low <= 0 <= high:
+    output.print_json(adapted.labels) if as_json else output.show(str(adapted))
+    if not adapted.is_decisive:
         output.info("these labels do not show whether the adapted decision is better or worse")
     output.info(f"open {out / 'card.md'}; use it: mitotype classify IMAGES --bundle {out}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Settings, Several, split_names
+from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Quiet, Settings, Several, Threads, split_names
 
 
 def benchmark(
@@ -33,6 +33,8 @@ def benchmark(
     workers: Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")] = 0,
     as_json: Json = False,
     n_boot: NBoot = 2000,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train and score many backbones; one table.
 
@@ -41,10 +43,8 @@ def benchmark(
     Example: mitotype benchmark --data AMi-Br_Benchmark --backbones uni2-h --adaptations probe "lora(8, 16)" --out runs/bench
     """
     from mitotype.api import benchmarking
-    from mitotype.experiments import render
-    from mitotype.jobs.task import Callbacks
 
-    output.notice()
+    output.notice(quiet=quiet)
     if backend == "here":
         warnings.warn("The backend 'here' is now called 'local'.", FutureWarning, stacklevel=2)
         backend = "local"
@@ -53,18 +53,7 @@ def benchmark(
         adaptations=adaptations or (), settings=settings or (), init_from=init_from or (), like=like, backend=backend,
         title=title, mpp_um=mpp, device=device, workers=workers, n_boot=n_boot,
     )  # fmt: skip
-    with benchmarking.claimed(options):
-        plan = benchmarking.prepare(options)
-        output.notes(
-            dict.fromkeys([*plan.notes(), *(note for test_set in plan.config.tests for note in test_set.notes)])
-        )
-        for skip in plan.skipped:
-            output.info(f"left out: {skip}: {skip.reason}")
-        n_tasks = len(plan.tasks())
-        output.info(f"{len(plan.runs)} cells, {n_tasks} members to train, into {out}")
-        with output.ProgressDisplay() as display:
-            callbacks = Callbacks(output.log_training(display), display.counter("members", n_tasks))
-            table = benchmarking.run_plan(plan, callbacks)
-    output.print_json(table.to_record()) if as_json else output.show(render.plain(table))
+    table = benchmarking.benchmark(options, threads=threads, quiet=quiet)
+    output.print_json(table.to_record()) if as_json else output.show(benchmarking.table_text(table))
     output.info(f"open {out / 'table.html'}")
     table.raise_failures()

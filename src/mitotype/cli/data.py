@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Json
+from mitotype.cli.options import Json, Quiet
 
 
 def audit(
@@ -21,12 +21,13 @@ def audit(
     from mitotype.api.data import audit
 
     findings = audit(data)
-    output.print_json(findings) if as_json else output.show("\n".join(map(str, findings)))
+    output.print_json(list(findings)) if as_json else output.show("\n".join(map(str, findings)))
 
 
 def fetch(
     dataset: Annotated[str, typer.Argument(help="a dataset's name; see: mitotype datasets")],
     folder: Annotated[Path, typer.Argument(help="folder to put it in")],
+    quiet: Quiet = False,
 ) -> None:
     """Download a public dataset.
 
@@ -36,6 +37,6 @@ def fetch(
     """
     from mitotype.api.data import fetch
 
-    with output.ProgressDisplay() as display:
-        fetch(dataset, folder, on_progress=output.log_download(display))
+    output.show_messages(quiet=quiet)
+    fetch(dataset, folder, quiet=quiet)
     output.info(f"{dataset} is in {folder}")

@@ -1,7 +1,6 @@
 """Commands on bundles: classify, bundle, push."""
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Device, Json, Mpp
-from mitotype.core import files, outputs
+from mitotype.cli.options import Device, Json, Mpp, Quiet, Threads
 from mitotype.core.errors import UserError
 
 if TYPE_CHECKING:
-    from mitotype.deploy.predictions import Prediction
+    from mitotype.api.predictions import Prediction, Predictions
 
 MAX_SHOWN = 20  # errors
 
 
 def classify(
-    images: Annotated[list[str], typer.Argument(help="images, folders, csv lists, multi-page TIFFs")],
+    images: Annotated[list[str] | None, typer.Argument(help="images, folders, csv lists, multi-page TIFFs")] = None,
     bundle: Annotated[str, typer.Option(help="shipped bundle's name, or a folder of a bundle or run")] = "default",
+    example: Annotated[bool, typer.Option("--example", help="classify the images that ship with the package")] = False,
+    sensitivity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold sensitivity")] = None,
+    specificity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold specificity")] = None,
     mpp: Mpp = None,
     out: Annotated[Path | None, typer.Option("--out", help=".csv, .json or .parquet to write")] = None,
     words: Annotated[
@@ -29,6 +30,8 @@ def classify(
     ] = False,
     as_json: Json = False,
     device: Device = "cpu",
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Classify images of mitotic figures.
 
@@ -36,41 +39,61 @@ def classify(
 
     Example: mitotype classify patches/ --out predictions.csv
     """
-    from mitotype.deploy import predictions as predictions_file
-
-    output.notice()
-    if out is not None:
-        outputs.check_file(out, predictions_file.SUFFIXES, inputs=images)
-        predictions_file.check_replaceable(out)
     from mitotype.api import deployment
+    from mitotype.api.data import example_images
 
-    predictions = deployment.classify(
-        images, bundle, mpp_um=mpp, explain=words, device=device, progress=output.progress, on_note=output.note
-    )
-    write_predictions(predictions, out, as_json=as_json)
-
-
-def write_predictions(predictions: "Sequence[Prediction]", out: Path | None, *, as_json: bool = False) -> None:
-    """Print JSON, write a file, or print a csv without both; then print a summary.
-
-    Raises a UserError that lists the images that could not be classified, when all others are written.
-    """
-    from mitotype.deploy.classify import OUT_OF_DISTRIBUTION
-    from mitotype.deploy.predictions import to_table, write
-
+    output.notice(quiet=quiet)
+    printer = _RowPrinter()
+    try:
+        predictions = deployment.classify(
+            [*(images or []), *(example_images() if example else [])], bundle, mpp_um=mpp, explain=words, out=out,
+            sensitivity=sensitivity, specificity=specificity, device=device, threads=threads, quiet=quiet,
+            on_predictions=(lambda more: None) if as_json or out else printer.print,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        raise printer.interrupted(stop) from None
     if as_json:
-        output.print_json(predictions)
-    if out is not None:
-        write(out, predictions)
-        output.info(f"{len(predictions)} predictions in {out}")
-    elif not as_json:
-        text = files.escape_formulas(to_table(predictions)).to_csv(index=False)
+        output.print_json(list(predictions))
+    show_predictions(predictions, out)
+
+
+class _RowPrinter:
+    """Prints predictions as a csv while they are made; nothing before there is an image that could be classified."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Prediction] = []
+        self._columns: list[str] = []
+        self._n_printed = 0
+
+    def print(self, more: "Sequence[Prediction]") -> None:
+        from mitotype.api.predictions import csv_columns, to_csv
+
+        self._waiting += more
+        if all(prediction.error for prediction in self._waiting):
+            return
+        header = not self._columns
+        self._columns = self._columns or csv_columns(self._waiting, len(more))
+        text = to_csv(self._waiting, self._columns, header=header)
         output.show(text.rstrip("\n")) if sys.stdout and sys.stdout.isatty() else print(text, end="")
-    n_by_decision = Counter(prediction.decision for prediction in predictions)
-    counts = ", ".join(f"{n_by_decision[name]} {name}" for name in ("atypical", "normal", "uncertain"))
-    n_outliers = sum(OUT_OF_DISTRIBUTION in prediction.flags for prediction in predictions)
+        output.flush()
+        self._n_printed += len(self._waiting)
+        self._waiting = []
+
+    def interrupted(self, stop: KeyboardInterrupt) -> KeyboardInterrupt:
+        """Return the interrupt with the number of rows that are printed, if there are any."""
+        from mitotype.core.interrupts import Interrupted
+
+        if isinstance(stop, Interrupted) and self._n_printed:
+            stop.stored = f"The first {self._n_printed} predictions are printed."
+        return stop
+
+
+def show_predictions(predictions: "Predictions", out: Path | None) -> None:
+    """Print a summary. Raises a UserError that lists the images that could not be classified."""
+    if out is not None:
+        output.info(f"{len(predictions)} predictions in {out}")
+    output.info(predictions.summary())
     failed = [prediction for prediction in predictions if prediction.error]
-    output.info(f"{len(predictions) - len(failed)} figures: {counts}; {n_outliers} out of distribution")
     if failed:
         shown = "\n".join(f"- {prediction.error}" for prediction in failed[:MAX_SHOWN])
         more = f"\n- and {len(failed) - MAX_SHOWN} more (column 'error')" if len(failed) > MAX_SHOWN else ""
@@ -79,7 +102,7 @@ def write_predictions(predictions: "Sequence[Prediction]", out: Path | None, *, 
 
 
 def bundle(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    run: Annotated[Path, typer.Argument(help="folder of a finished run or ensemble")],
     out: Annotated[Path, typer.Option("--out", help="folder of the bundle")],
     name: Annotated[str, typer.Option(help="name of the bundle")] = "mine",
     notes: Annotated[Path | None, typer.Option(help="Markdown for the card: how choices were made")] = None,
@@ -95,8 +118,7 @@ def bundle(
     """
     from mitotype.api import deployment
 
-    text = files.read_bytes(notes, what="notes", max_bytes=2**20).decode("utf-8", "replace") if notes else ""
-    deployment.bundle(run, out, name=name, notes=text, with_base=with_base)
+    deployment.bundle(run, out, name=name, notes=notes or "", with_base=with_base)
     output.info(f"open {out / 'card.md'}; use it: mitotype classify IMAGES --bundle {out}")
 
 

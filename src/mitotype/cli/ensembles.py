@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
+from mitotype.cli.options import Quiet
 
 
 def ensemble(
@@ -20,6 +21,7 @@ def ensemble(
     threshold: Annotated[str, typer.Option(help="rule of the threshold; see mitotype thresholds")] = "",
     abstention: Annotated[str, typer.Option(help="rule of the uncertain band; see mitotype abstentions")] = "",
     seed: Annotated[int, typer.Option(help="seed of folds and of random combiners")] = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Combine runs from their score tables.
 
@@ -29,17 +31,10 @@ def ensemble(
     Example: mitotype ensemble runs/a runs/b --combiner greedy --out runs/a+b
     """
     from mitotype.api import ensembles
-    from mitotype.core.run_layout import read_ensemble
 
-    output.notice()
-    rules = {"combiner": combiner, "calibration": calibration, "threshold": threshold, "abstention": abstention}
-    ensembles.ensemble(runs, out, **rules, seed=seed)
-    record = read_ensemble(out)
-    output.notes(record.notes)
-    for source in record.sources:
-        weight = f": weight {record.combiner.weights.get(source.name, 0.0):.4f}" if record.combiner.weights else ""
-        output.info(f"{source.name}{weight}")
-    output.info(
-        f"{out} is an ensemble of {len(record.sources)} runs on {record.patches} patches of {record.cases} cases"
-    )
+    output.notice(quiet=quiet)
+    ensembles.ensemble(
+        runs, out, combiner=combiner, calibration=calibration, threshold=threshold, abstention=abstention, seed=seed,
+        quiet=quiet,
+    )  # fmt: skip
     output.info(f"next: mitotype evaluate {out} --part out-of-fold, or mitotype score {out} --on TESTDATA")

@@ -8,20 +8,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mitotype.api.components import PACKAGES
 from mitotype.cli import output
 from mitotype.cli.options import Json
-from mitotype.core import arguments
 from mitotype.core.errors import unknown_name
 from mitotype.core.registry import Registry
 
-PACKAGES = {  # where the registry of each noun is, under its name
-    "datasets": "mitotype.datasets", "backbones": "mitotype.backbones", "adaptations": "mitotype.backbones.adaptations",
-    "features": "mitotype.features", "transforms": "mitotype.transforms", "tta": "mitotype.transforms.tta.view_set",
-    "losses": "mitotype.losses", "samplers": "mitotype.fit.train.samplers", "optimizers": "mitotype.fit.train.optimizers",
-    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "combiners": "mitotype.scores.combiners",
-    "thresholds": "mitotype.scores.thresholds",
-    "abstentions": "mitotype.scores.abstentions", "checks": "mitotype.evaluation.checks",
-}  # fmt: skip
 NOUNS = (*PACKAGES, "bundles")
 PLURALS = {"tta": "test-time views", "thresholds": "threshold rules", "abstentions": "abstention rules"}
 CLASS_FACTS = ("kind", "per_patch", "mixup", "head", "source")  # of a transform or loss
@@ -86,6 +78,8 @@ def shown_facts(values: dict[str, Any]) -> dict[str, Any]:
 
 def describe(component: Any) -> dict[str, Any]:
     """Return `summary` (one line) and the other facts of a component as plain values."""
+    from mitotype.core import arguments
+
     doc = inspect.getdoc(component) or ""
     if inspect.isfunction(component):  # a recipe
         return {"summary": doc.splitlines()[0], "about": doc, **component().to_dict()}

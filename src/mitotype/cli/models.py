@@ -1,26 +1,14 @@
 """Commands on pretrained models and the machine: weights, embed, doctor."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, Json, Mpp
-from mitotype.core import files, outputs
+from mitotype.cli.options import Data, Device, Json, Mpp, Quiet, Threads
 from mitotype.core.errors import ErrorCollector, UserError
-
-
-@dataclass(frozen=True)
-class FetchedWeights:
-    """What `mitotype weights --json` prints about a backbone."""
-
-    backbone: str
-    digest: str
-    source: str
-    license: str
 
 
 def weights(
@@ -37,7 +25,6 @@ def weights(
     Example: mitotype weights h-optimus-0
     """
     from mitotype.api.models import fetch_weights
-    from mitotype.backbones import backbones
 
     output.notice()
     if source is not None and len(backbone) > 1:
@@ -45,8 +32,7 @@ def weights(
     errors, rows = ErrorCollector(), []
     for name in backbone:
         with errors.capture():
-            fetched = fetch_weights(name, source)
-            row = FetchedWeights(name, fetched.digest, fetched.source, backbones.get(name).spec.license)
+            row = fetch_weights(name, source)
             rows.append(row)
             output.info(f"{name}: {row.source}, sha-256 {row.digest}, {row.license}")
     if as_json:
@@ -63,6 +49,8 @@ def embed(
     pooling: Annotated[str, typer.Option(help="variant of pooling; default: that of the backbone")] = "",
     mpp: Mpp = None,
     device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write embeddings of patches to a table.
 
@@ -70,15 +58,11 @@ def embed(
 
     Example: mitotype embed h-optimus-0 --data AMi-Br_Benchmark --out embeddings.parquet
     """
-    from mitotype.api.data import read_cohort
     from mitotype.api.models import embed
 
-    output.notice()
-    outputs.check_file(out, files.TABLES, inputs=data)
-    cohort = read_cohort(data, mpp_um=mpp)
+    output.notice(quiet=quiet)
     options = {"init_from": init_from, "frame": frame, "pooling": pooling, "device": device}
-    rows = embed(backbone, cohort, **options, progress=output.progress)
-    files.write_table(out, rows)
+    rows = embed(backbone, data, mpp_um=mpp, out=out, threads=threads, quiet=quiet, **options)
     output.info(f"{len(rows)} embeddings of {rows.shape[1] - 1} numbers in {out}")
 
 

@@ -19,6 +19,8 @@ Out = Annotated[Path | None, typer.Option("--out", help="folder or file to write
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 …")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON on standard output")]
 Mpp = Annotated[float | None, typer.Option(help="µm/px of the images, where they are not at 0.25")]
+Threads = Annotated[int | None, typer.Option(help="threads to compute with; default: the CPUs it may use")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="no progress and no messages but errors")]
 NBoot = Annotated[int, typer.Option("--n-boot", help="bootstrap replicates over cases")]
 
 # options that take several values: --data A B

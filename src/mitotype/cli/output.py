@@ -1,39 +1,52 @@
-"""What the commands print: the notice, notes, JSON, and progress as bars on a terminal and as lines elsewhere."""
+"""What the commands print: results on standard output; the notice, and what reaches the logger "mitotype", on standard error."""
 
 import contextlib
 import errno
 import functools
-import math
+import logging
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from mitotype.core import records
 from mitotype.core.interrupts import STATUS, Interrupted
 from mitotype.core.schema import NOTICE
 from mitotype.core.text_tables import printable
 
-if TYPE_CHECKING:
-    from mitotype.core.run_layout import LogLine, OnLog
-
-LOG_EVERY_S = 10.0  # between two lines of progress without a terminal
+LOGGER = logging.getLogger("mitotype")
 
 
-def notice() -> None:
-    """Print the research-use notice, once per command, beside the output."""
+class _StandardError(logging.Handler):
+    """Prints messages as they are. Where standard error is closed or full, the work goes on without it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(printable(record.getMessage()), file=sys.stderr)
+        except (OSError, ValueError):
+            _discard(sys.stderr)
+
+
+def show_messages(*, quiet: bool = False) -> None:
+    """Print what reaches the logger on standard error; with `quiet` only warnings and errors."""
+    if not any(isinstance(handler, _StandardError) for handler in LOGGER.handlers):
+        LOGGER.addHandler(_StandardError())
+    LOGGER.setLevel(logging.WARNING if quiet else logging.INFO)
+
+
+def notice(*, quiet: bool = False) -> None:
+    """Print the research-use notice, once per command, beside the output; `quiet` is for the messages after it."""
+    show_messages()
     info(NOTICE)
+    show_messages(quiet=quiet)
 
 
 def info(text: str) -> None:
-    """Print text on standard error. Where that is closed or full, the work goes on without it."""
-    try:
-        print(printable(text), file=sys.stderr)
-    except (OSError, ValueError):
-        _discard(sys.stderr)
+    LOGGER.info(text)
+
+
+def error(text: str) -> None:
+    LOGGER.error(text)
 
 
 def show(text: str) -> None:
@@ -75,7 +88,7 @@ def exit_without_output(error: OSError) -> NoReturn:
     _discard(sys.stdout)
     if isinstance(error, BrokenPipeError):
         sys.exit(STATUS + 13)  # of SIGPIPE
-    info(f"Standard output cannot be written: {error.strerror}.")
+    LOGGER.error(f"Standard output cannot be written: {error.strerror}.")
     sys.exit(2)
 
 
@@ -89,21 +102,19 @@ def exit_interrupted(stop: KeyboardInterrupt) -> NoReturn:
     """Print what is stored and the command that continues, and exit with the status of the signal."""
     interrupt = stop if isinstance(stop, Interrupted) else Interrupted()
     stored = interrupt.stored or "No result was written; what is complete in the caches is stored."
-    info(f"Stopped. {stored}\n  continue: {interrupt.command or 'repeat the command'}")
+    error(f"Stopped. {stored}\n  continue: {interrupt.command or 'repeat the command'}")
     interrupt.is_reported = True
     sys.exit(interrupt.status)
 
 
 def notes(texts: Iterable[str]) -> None:
     for text in texts:
-        note(text)
-
-
-def note(text: str) -> None:
-    info(f"note: {text}")
+        info(f"note: {text}")
 
 
 def print_json(value: Any) -> None:
+    from mitotype.core import records
+
     print(records.encode(value).decode(), end="")
 
 
@@ -115,92 +126,3 @@ def command_line() -> str:
 def format_warning(message: Warning | str, category: type[Warning], *_: Any) -> str:
     """Return a warning as one line, without the code that raised it."""
     return printable(f"{category.__name__}: {message}") + "\n"
-
-
-class ProgressDisplay:
-    """Progress of several items: bars on a terminal; elsewhere a line every LOG_EVERY_S seconds and at the end of an item."""
-
-    def __init__(self) -> None:
-        self._bars: Any = None
-        self._tasks: dict[str, Any] = {}
-        self._last_s = time.monotonic()
-
-    def __enter__(self) -> "ProgressDisplay":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            text = TextColumn("{task.description}", markup=False)
-            columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bars.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._bars:
-            self._bars.stop()
-
-    def print(self, text: str) -> None:
-        """Print a line that stays."""
-        self._bars.console.print(printable(text), markup=False, highlight=False) if self._bars else info(text)
-        self._last_s = time.monotonic()
-
-    def update(self, item: str, done: int, total: int | None, *, text: str = "", is_end: bool = False) -> None:
-        """Show that `done` of `total` (None: unknown) of an item is done. `text` replaces the default line.
-
-        With `is_end` the line stays and the bar of the item goes.
-        """
-        if self._bars:
-            if item not in self._tasks:
-                self._tasks[item] = self._bars.add_task(printable(item), total=total)
-            self._bars.update(self._tasks[item], description=printable(text or item), completed=done, total=total)
-            if is_end:
-                self._bars.remove_task(self._tasks.pop(item))
-        if is_end or (not self._bars and time.monotonic() - self._last_s >= LOG_EVERY_S):
-            self.print(text or f"{item}: {done} of {total}")
-
-    def counter(self, item: str, total: int) -> Callable[[int], None]:
-        """Return a callback for the number of further parts of an item that are done."""
-        done = 0
-
-        def advance(n: int) -> None:
-            nonlocal done
-            done += n
-            self.update(item, done, total)
-
-        return advance
-
-
-@contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show one bar; the yielded function receives the number of further items."""
-    with ProgressDisplay() as display:
-        yield display.counter(title, total)
-
-
-def log_training(display: ProgressDisplay) -> "OnLog":
-    """Return a callback that shows the log lines of training: one item for each member, with its epochs."""
-
-    def on_log(line: "LogLine") -> None:
-        name = f"{line.cell}, {line.member}" if line.cell else line.member
-        item = f"member {line.job} of {line.jobs} ({name})"
-        if line.cache_gb is not None:
-            size = f"{line.cache_gb:.2f} GB of features of the frozen layers, under {line.views} views"
-            display.print(f"{item}: {'caches' if line.cached else 'has no memory to cache'} {size}")
-            return
-        text = f"{item}: epoch {line.epoch} of {line.epochs}"
-        if line.loss is not None and math.isfinite(line.loss):  # a member that is solved in one step has none
-            text += f", loss {line.loss:.4f}"
-        display.update(item, line.epoch or 0, line.epochs, text=text, is_end=line.epoch == line.epochs)
-
-    return on_log
-
-
-def log_download(display: ProgressDisplay) -> Callable[[str, int, int | None], None]:
-    """Return a callback that shows downloads, in MB."""
-
-    def on_progress(file: str, done: int, total: int | None) -> None:
-        text = f"{file}: {done / 2**20:.1f} MB" + (f" of {total / 2**20:.1f} MB" if total else "")
-        display.update(file, done // 2**20, total and total // 2**20, text=text, is_end=done == total)
-
-    return on_progress

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Mpp, Out, Settings, split_names
+from mitotype.cli.options import Data, Device, HoldOut, Mpp, Out, Quiet, Settings, Threads, split_names
 
 
 def train(
@@ -18,6 +18,8 @@ def train(
     out: Out = None,
     mpp: Mpp = None,
     device: Device = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Train a recipe into a run folder.
 
@@ -26,22 +28,12 @@ def train(
     Example: mitotype train default --data AMi-Br_Benchmark --out runs/default
     """
     from mitotype.api import training
-    from mitotype.core.run_layout import read_run
-    from mitotype.fit.train import distributed
 
-    output.notice()
-    changed = training.load_recipe(from_run or recipe, settings or ())
-
-    def notes(run_dir: Path) -> None:
-        if distributed.is_main_process():
-            output.notes(read_run(run_dir).notes)
-
-    with output.ProgressDisplay() as display:
-        run_dir = training.train(
-            changed, data, hold_out=split_names(hold_out), out=out, mpp_um=mpp, device=device,
-            on_log=output.log_training(display), on_created=notes,
-        )  # fmt: skip
-    _next(run_dir)
+    output.notice(quiet=quiet)
+    training.train(
+        from_run or recipe, data, hold_out=split_names(hold_out), settings=settings or (), out=out, mpp_um=mpp,
+        device=device, threads=threads, quiet=quiet,
+    )  # fmt: skip
 
 
 def resume(
@@ -49,6 +41,8 @@ def resume(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …; default: that on which the run was begun")
     ] = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Complete a run that was stopped.
 
@@ -58,14 +52,5 @@ def resume(
     """
     from mitotype.api import training
 
-    output.notice()
-    with output.ProgressDisplay() as display:
-        training.resume(run, device=device, on_log=output.log_training(display))
-    _next(run)
-
-
-def _next(run_dir: Path) -> None:
-    from mitotype.fit.train import distributed
-
-    if distributed.is_main_process():
-        output.info(f"{run_dir} is finished; next: mitotype evaluate {run_dir} --part out-of-fold")
+    output.notice(quiet=quiet)
+    training.resume(run, device=device, threads=threads, quiet=quiet)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+MAX_SHOWN_NAMES = 12
+
 
 class UserError(Exception):
     """An error that the user can fix; the command line prints it without a traceback and exits with status 2.
@@ -56,7 +58,9 @@ def unknown_name(kind: str, name: str, names: Iterable[str], see: str) -> UserEr
     registered = sorted(names)
     near = difflib.get_close_matches(name, registered, n=3, cutoff=0.5)
     shown = name if len(name) <= 60 else name[:57] + "…"
-    return UserError(f"No {kind} is called '{shown}'.", nearest=", ".join(near) or None, fix=f"see them all: {see}")
+    few = ", ".join(registered) if registered and not near and len(registered) <= MAX_SHOWN_NAMES else None
+    what = f"No {kind} is called '{shown}'."
+    return UserError(what, nearest=", ".join(near) or None, allowed=few, fix=f"see them all: {see}")
 
 
 @dataclass

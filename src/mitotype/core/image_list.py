@@ -1,4 +1,4 @@
-"""Lists of images: csv or parquet files with the column `path`, read alike for classification and for cohorts."""
+"""Lists of images: csv or parquet files, or data frames, with the column `path`, read alike for classification and for cohorts."""
 
 from __future__ import annotations
 
@@ -24,17 +24,46 @@ def read_list(path: Path, errors: ErrorCollector, *, numbers: Sequence[str] = NU
     """
     rows = tables.read(path, ("path",), numbers=numbers, what="list of images", errors=errors)
     rows = rows.assign(path=[str(path.parent / name) if name else "" for name in rows["path"]])
+    _check(rows, f"'{path}'", errors, numbers)
+    return rows
+
+
+def from_frame(frame: pd.DataFrame, errors: ErrorCollector, *, numbers: Sequence[str] = NUMBERS) -> pd.DataFrame:
+    """Return the rows of a data frame like those of a list; paths are relative to the working folder."""
+    import pandas as pd
+
+    source = "the data frame"
+    tables.check_columns(frame, "The data frame", ("path",))
+    rows = frame.copy()
+    rows.index = pd.RangeIndex(len(rows), name="row")
+    for column in rows.columns:
+        cells = rows[column]
+        if column not in numbers:
+            rows[column] = ["" if cell is None or cell != cell else str(cell) for cell in cells]
+            continue
+        rows[column] = pd.to_numeric(cells, errors="coerce").astype(float)
+        wrong = rows[column].isna() & cells.notna() & (cells.astype(str) != "")
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            errors.add(
+                UserError(f"{source} row {row}: {column} '{cells.iloc[row]}', not a number.", fix="fix that cell")
+            )
+    _check(rows, source, errors, numbers)
+    return rows
+
+
+def _check(rows: pd.DataFrame, source: str, errors: ErrorCollector, numbers: Sequence[str]) -> None:
+    unit = rows.index.name or "line"
     for line, name in rows["path"].items():
         with errors.capture():
             if not name:
-                raise UserError(f"'{path}' line {line}: the path is empty.", fix="fill the cell, or remove the row")
+                raise UserError(f"{source} {unit} {line}: the path is empty.", fix="fill the cell, or remove the row")
             if not walk.is_file(Path(name)):
-                raise UserError(f"'{path}' line {line}: there is no file '{name[:300]}'.", fix="fix the path")
+                raise UserError(f"{source} {unit} {line}: there is no file '{name[:300]}'.", fix="fix the path")
     for column in (column for column in numbers if column in rows and rows[column].dtype == float):
         for line, value in rows[column].dropna().items():
             with errors.capture():
-                _check_number(column, value, f"'{path}' line {line}")
-    return rows
+                _check_number(column, value, f"{source} {unit} {line}")
 
 
 def _check_number(column: str, value: float, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Interrupts: Ctrl-C and SIGTERM end a command with one line, which has what is stored and the command that continues."""
+"""Interrupts: Ctrl-C, SIGTERM and a closed terminal end a command with one line: what is stored, and the command that continues."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ def unreported(error: BaseException) -> Interrupted | None:
 
 @contextmanager
 def raised_signals() -> Iterator[None]:
-    """Raise Interrupted for SIGINT, SIGTERM and SIGHUP while the block runs; a second one ends the process at once."""
+    """Raise Interrupted for SIGINT, SIGTERM and SIGHUP while the block runs; a second one ends the process at once.
+
+    A second SIGHUP is ignored: a terminal that is closed sends one, and the shell in it may send another.
+    """
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     previous: dict[int, Any] = {}
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         for other in previous:
-            signal.signal(other, signal.SIG_DFL)
+            signal.signal(other, signal.SIG_IGN if other == getattr(signal, "SIGHUP", None) else signal.SIG_DFL)
         raise Interrupted(number)
 
     try:

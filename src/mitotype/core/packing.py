@@ -6,7 +6,6 @@ Shapes: N patches; 3 red, green, blue; H, W height and width in px.
 from __future__ import annotations
 
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ import numpy as np
 
 from mitotype.core import files, records
 from mitotype.core.cache import held, optional
+from mitotype.core.cpu_limit import n_threads
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.images import at_scale, center_crop, check_large_enough, check_mpp, digest, read_pages
 from mitotype.core.records import Digest, Record
@@ -120,7 +120,7 @@ def _decode(cohort: Cohort) -> tuple[list[np.ndarray], list[str]]:
                 digests[i] = digest(image)
                 images[i] = at_scale(image, check_mpp(mpp_um[i], path), path)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         list(pool.map(decode_file, rows_of_path.items()))
     errors.errors.sort(key=str)
     errors.raise_if_any()

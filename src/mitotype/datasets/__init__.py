@@ -12,13 +12,11 @@ from mitotype.core import walk
 from mitotype.core.errors import UserError, unknown_name
 from mitotype.core.schema import Cohort
 from mitotype.datasets import layout
-from mitotype.datasets.dataset import Dataset, Source, datasets
+from mitotype.datasets.dataset import Dataset, Part, Source, datasets, named_parts
 
-__all__ = ["ALIASES", "PARTS", "Dataset", "Source", "datasets", "read"]
+__all__ = ["PARTS", "Dataset", "Part", "Source", "datasets", "read"]
 
 PARTS = ("train", "test", "all")
-ALIASES = {"amibr-train": ("amibr", "train"), "amibr-test": ("amibr", "test")}
-BENCHMARK = ("amibr", "atnorm-br", "atnorm-md")  # the datasets that the benchmark's root may hold, in this order
 
 
 def read(source: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]:
@@ -39,17 +37,19 @@ def read(source: str, *, part: str, mpp_um: float | None = None) -> list[Cohort]
     if part not in PARTS:
         raise unknown_name("part", part, PARTS, "--help")
     name, path = _parse(source)
-    if name in ALIASES:
-        name, own_part = ALIASES[name]
-        if part == "train" and own_part == "test":
-            raise UserError(f"'{source}' is a test set and is not trained on.", fix="give amibr-train=… instead")
-        return [_read(name, _dataset_folder(path, name), own_part, mpp_um)]
+    if name and name not in datasets:
+        name, own = named_parts()[name]
+        if part == "train" and own.is_test_set:
+            trainable = [known for known, other in datasets.get(name).parts.items() if not other.is_test_set]
+            fix = f"give {trainable[0]}=… instead" if trainable else "choose other data"
+            raise UserError(f"'{source}' is a test set and is not trained on.", fix=fix)
+        return [_read(name, _dataset_folder(path, name), own.split, mpp_um)]
     if name:
         return [_read(name, _dataset_folder(path, name), part, mpp_um)]
     path = _dataset_folder(path)
     members = _benchmark_members(path)
-    if part == "train" and "amibr" in members:
-        members = ["amibr"]
+    if part == "train":
+        members = [name for name in members if not datasets.get(name).is_test_only] or members
     return [_read(member, path, part, mpp_um) for member in members or [_detect(path) or "folder"]]
 
 
@@ -58,8 +58,8 @@ def _parse(source: str) -> tuple[str, Path]:
     name, equals, rest = source.partition("=")
     if not equals or walk.exists(Path(source)):
         name, rest = "", source
-    elif name not in datasets and name not in ALIASES:
-        raise unknown_name("dataset", name, [*datasets.names(), *ALIASES], "mitotype datasets")
+    elif name not in datasets and name not in named_parts():
+        raise unknown_name("dataset", name, dict.fromkeys([*datasets.names(), *named_parts()]), "mitotype datasets")
     path = walk.expanded(rest)
     if not walk.exists(walk.check_name(path)):
         raise UserError(f"There is nothing at '{path}'.", fix="fix the path, or get the data: mitotype fetch --help")
@@ -88,7 +88,8 @@ def _benchmark_members(path: Path) -> list[str]:
     """Return the datasets that the benchmark's root holds; empty for any other folder."""
     if layout.find_child(path, "amibr_train_split.csv") is None:
         return []
-    folders = {name: layout.find_child(path, datasets.get(name).title) for name in BENCHMARK}
+    known = {name: datasets.get(name) for name in datasets.names()}
+    folders = {name: layout.find_child(path, dataset.title) for name, dataset in known.items() if dataset.in_benchmark}
     return [name for name, folder in folders.items() if folder and len(layout.class_folders(folder)) == 2]
 
 
@@ -97,6 +98,6 @@ def _read(name: str, path: Path, part: str, mpp_um: float | None) -> Cohort:
     cohort = dataset.read(path, part, mpp_um)
     absolute = [str(Path(image).absolute()) if image else "" for image in cohort.rows["path"]]
     notes = cohort.notes
-    if part == "train" and dataset.test_only:
+    if part == "train" and dataset.is_test_only:
         notes = (*notes, f"{name}: published as a test set; a model trained on it cannot be tested on it")
     return Cohort(cohort.name, cohort.rows.assign(path=absolute), notes)

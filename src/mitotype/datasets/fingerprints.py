@@ -1,9 +1,9 @@
-"""Fingerprints of the published test sets, for checks without their images: cases, parts, folds and digests.
+"""Fingerprints of published sets, for checks without their images: cases, parts and digests.
 
-The tables in `tables/` were derived for this project from the public files: the five domains and both variants of the
-study's folds (amibr), pseudo-slides by colour along the file number (atnorm_br), and slides recovered from pixel-exact
-overlaps of neighbouring crops, padding and order (atnorm_md). `sha256` holds the first 16 hex digits of the file's digest,
-`pixels` those of the digest of the decoded pixels (core.images.digest).
+A table has one row per published patch. Those in `tables/` were derived for this project from the public files: the five
+domains and both variants of the study's folds (amibr), pseudo-slides by colour along the file number (atnorm_br), and slides
+recovered from pixel-exact overlaps of neighbouring crops, padding and order (atnorm_md). `sha256` holds the first 16 hex
+digits of the file's digest, `pixels` those of the digest of the decoded pixels (core.images.digest).
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
 from mitotype.core import tables
 from mitotype.core.errors import unknown_name
 from mitotype.core.schema import ATYPICAL, NORMAL
+from mitotype.datasets.dataset import datasets, named_parts
 
+TABLES = Path(__file__).parent / "tables"
 NUMBERS = ("fold_study", "fold_fixed", "x", "y", "pad_v", "pad_h")
 DIGEST_CHARS = 16  # of 64: a chance collision among 10^5 images has probability 10^-10
-PART_BY_NAME = {"amibr": "", "amibr-train": "train", "amibr-test": "test", "atnorm-br": "test", "atnorm-md": "test"}
-TEST_SETS = ("amibr-test", "atnorm-br", "atnorm-md")  # the sets that models are evaluated on
 
 
 @dataclass(frozen=True)
@@ -36,40 +36,46 @@ class Fingerprints:
 
 
 @cache
-def _table(name: str) -> pd.DataFrame:
-    file = f"{name.replace('-', '_')}.csv.gz"
-    raw = gzip.decompress((files("mitotype.datasets") / "tables" / file).read_bytes())
-    rows = tables.parse_csv(raw, f"The table '{file}'", numbers=NUMBERS).set_index("file")
-    rows["label"] = rows["folder"].map({"Atypical": float(ATYPICAL), "Normal": float(NORMAL)})
-    if "certain" in rows:
-        rows["certain"] = rows["certain"] == "True"
-    if name == "amibr":
-        rows["part"] = rows["fold_study"].isna().map({True: "test", False: "train"})
+def _table(path: Path) -> pd.DataFrame:
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows = tables.parse_csv(raw, f"The table '{path.name}'", numbers=NUMBERS).set_index("file")
+    if "folder" in rows:
+        rows["label"] = rows["folder"].map({"Atypical": float(ATYPICAL), "Normal": float(NORMAL)})
     return rows
 
 
-def table(name: str) -> pd.DataFrame:
-    """Return a copy of the shipped table of "amibr", "atnorm-br" or "atnorm-md", indexed by file stem."""
-    return _table(name).copy()
+def read_table(path: Path) -> pd.DataFrame:
+    """Return a copy of a table of published patches (csv or csv.gz), indexed by file stem; `label` is that of its folder."""
+    return _table(path).copy()
 
 
-def case_ids(name: str, rows: pd.DataFrame) -> pd.Series:
-    """Return the case ids of rows of a shipped table. A slide has the same id in every dataset: 'MIDOG++/002.tiff'."""
-    if name == "atnorm-br":
-        return "AtNorM-Br/" + rows["pseudo_slide"]
-    if name == "atnorm-md":
-        return "MIDOG++/" + rows["slide"]
-    origin = rows.index.str.split("_").str[0]
-    return origin.map({"MIDOG21": "MIDOG++/", "TUPAC16": "TUPAC16/"}) + rows["slide"]
+def names() -> list[str]:
+    """Return the names with fingerprints: of datasets and of their parts."""
+    known = [name for name in datasets.names() if datasets.get(name).fingerprints]
+    return [*known, *(part for part, (dataset, _) in named_parts().items() if dataset in known and part not in known)]
+
+
+def test_sets() -> list[str]:
+    """Return the names of the test sets with fingerprints."""
+    known = names()
+    return [name for name, (_, part) in named_parts().items() if part.is_test_set and name in known]
+
+
+def table(dataset: str) -> pd.DataFrame:
+    """Return the table of all published patches of a dataset, see `Dataset.fingerprints`."""
+    read = datasets.get(dataset).fingerprints
+    if read is None:
+        raise unknown_name("published set", dataset, names(), "mitotype datasets")
+    return read()
 
 
 def load(name: str) -> Fingerprints:
-    """Return the fingerprints of a published set. Raises a UserError for an unknown name."""
-    if name not in PART_BY_NAME:
-        raise unknown_name("published test set", name, PART_BY_NAME, "mitotype datasets")
-    dataset = name.removesuffix("-train").removesuffix("-test")
-    rows = _table(dataset)
-    if dataset == "amibr" and PART_BY_NAME[name]:
-        rows = rows[rows["part"] == PART_BY_NAME[name]]
+    """Return the fingerprints of a published set or part. Raises a UserError for an unknown name."""
+    if name not in names():
+        raise unknown_name("published test set", name, names(), "mitotype datasets")
+    dataset, part = named_parts().get(name, (name, None))
+    rows = table(dataset)
+    if part and "part" in rows:
+        rows = rows[rows["part"] == part.split]
     pixels = frozenset(rows["pixels"]) if "pixels" in rows else frozenset()
-    return Fingerprints(name, frozenset(case_ids(dataset, rows)), frozenset(rows["sha256"]), pixels)
+    return Fingerprints(name, frozenset(rows["case_id"]), frozenset(rows["sha256"]), pixels)

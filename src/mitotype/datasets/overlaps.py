@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,12 @@ from pathlib import Path
 import pandas as pd
 
 from mitotype.core import files, images
+from mitotype.core.cpu_limit import n_threads
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import Cohort
 from mitotype.datasets import fingerprints
-from mitotype.datasets.fingerprints import DIGEST_CHARS, PART_BY_NAME, TEST_SETS, Fingerprints
+from mitotype.datasets.dataset import datasets, named_parts
+from mitotype.datasets.fingerprints import DIGEST_CHARS, Fingerprints
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Overlap:
     def error(self) -> UserError:
         """Return the error that prevents scoring (M004, or M001 where only cases are shared)."""
         retrain = (
-            f"train again with --hold-out {self.test}" if self.test in PART_BY_NAME else "train again without them"
+            f"train again with --hold-out {self.test}"
+            if self.test in fingerprints.names()
+            else "train again without them"
         )
         return UserError(
             f"'{self.test}' shares {self} with the training data: its scores would be optimistic.",
@@ -51,7 +54,7 @@ class Overlap:
 def file_digests(cohort: Cohort) -> list[str]:
     """Return the first DIGEST_CHARS of the sha256 of every row's file, "" without a file; each file is read once."""
     paths = list(dict.fromkeys(path for path in cohort.rows["path"] if path and Path(path).is_file()))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         digests = dict(zip(paths, pool.map(lambda path: files.sha256(Path(path))[:DIGEST_CHARS], paths), strict=True))
     return [digests.get(path, "") for path in cohort.rows["path"]]
 
@@ -78,7 +81,7 @@ def pixel_digests(cohort: Cohort, digests: Sequence[str] | None = None) -> list[
             for page, image in zip(numbers, images.read_pages(Path(path), numbers), strict=True):
                 by_page[path, page] = images.digest(image)[:DIGEST_CHARS]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(n_threads()) as pool:
         list(pool.map(decode, pages_of))
     errors.errors.sort(key=str)
     errors.raise_if_any()
@@ -132,11 +135,24 @@ def published_overlaps(cohort: Cohort, digests: Sequence[str] | None = None) -> 
     case, file = cohort.rows["case_id"], pd.Series(file_digests(cohort), index=cohort.rows.index, dtype=str)
     pixels = pd.Series("" if digests is None else pixel_digests(cohort, digests), index=cohort.rows.index, dtype=str)
     masks = {}
-    for test in map(fingerprints.load, TEST_SETS):
+    for test in map(fingerprints.load, fingerprints.test_sets()):
         mask = case.isin(test.cases) | file.isin(test.files) | pixels.isin(test.pixels)
         if mask.any():
             masks[test.name] = mask
     return masks
+
+
+def known_overlaps(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return, among the datasets in `names`, those that each is known to share slides with (`Dataset.overlaps`, both ways)."""
+    parts = named_parts()
+    owners = {name: parts[name][0] if name in parts else name for name in names}
+    stated = {owner: datasets.get(owner).overlaps for owner in owners.values() if owner in datasets}
+    pairs = {(a, parts[b][0] if b in parts else b) for a, others in stated.items() for b in others}
+    shared = {
+        name: [other for other in owners if (owner, owners[other]) in pairs or (owners[other], owner) in pairs]
+        for name, owner in owners.items()
+    }
+    return {name: others for name, others in shared.items() if others}
 
 
 def overlap_notes(cohort: Cohort, *, digests: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from mitotype.core import files, outputs, records
@@ -26,7 +27,7 @@ NOTES = re.compile(r"^## How choices were made\n\n(.*?)(?=^## |\Z)", re.MULTILIN
 def write_adapted(
     bundle_dir: Path, out: Path, decision: DecisionRecord, local: LocalLabelsRecord, *, name: str
 ) -> Path:
-    """Write a copy of a bundle with another decision into `out`, without the evaluations of the old one."""
+    """Write a copy of a bundle with another decision into `out`, without the evaluations and operating points of the old one."""
     with outputs.claimed(out, names.BUNDLE_FILES, inputs=[bundle_dir]):
         before = read_bundle(bundle_dir)
         notes = NOTES.search((bundle_dir / names.CARD).read_text(encoding="utf-8"))
@@ -38,6 +39,7 @@ def write_adapted(
             local_labels=local,
             test=None,
             out_of_fold=None,
+            operating=UNSET,
         )
         for path in before.files:
             if path != names.CARD:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from mitotype.core import number_format, records, text_tables
-from mitotype.core.metric_titles import CALIBRATION_METRICS, TABLE_METRICS, TITLES
 from mitotype.core.run_layout import (
     BundleRecord,
     DecisionRecord,
@@ -17,11 +16,10 @@ from mitotype.core.run_layout import (
     RunRecord,
     Variant,
 )
-from mitotype.core.run_layout.evaluation import Group
+from mitotype.core.run_layout.evaluation import Group, MetricRecord
 from mitotype.core.schema import NOTICE_LONG
 from mitotype.core.text_tables import escape_markdown
 
-DOMAIN_METRICS = TABLE_METRICS[:4]
 # What is compared with published single models, and what a bundle gives as it is: the first variant that an entry has.
 SINGLE_MODEL = ("single_all_files", "single", "half", "decided")
 AS_SHIPPED = ("all_files", "decided")
@@ -87,23 +85,20 @@ def _value(variant: Variant | None, metric: str) -> str:
 
 
 def _metrics_table(evaluation: EvaluationRecord) -> str:
+    columns = evaluation.metrics_of("set")
     rows = [
-        (f"{entry.name}, {variant.title}", *_metrics(variant, TABLE_METRICS))
+        (f"{entry.name}, {variant.title}", *_metrics(variant, columns))
         for entry in evaluation.entries
         for variant in entry.variants
     ]
-    return _table(("set",), TABLE_METRICS, rows)
+    return _table(("set",), columns, rows)
 
 
 def _calibration_table(evaluation: EvaluationRecord) -> str:
     """Return the calibration of each set as decided; nothing for an evaluation of a version that did not measure it."""
-    decided = [(entry.name, entry.variants[0]) for entry in evaluation.entries]
-    rows = [
-        (name, *_metrics(variant, CALIBRATION_METRICS))
-        for name, variant in decided
-        if CALIBRATION_METRICS[0] in variant.metrics
-    ]
-    return _table(("set",), CALIBRATION_METRICS, rows) if rows else ""
+    columns = evaluation.metrics_of("calibration")
+    rows = [(entry.name, *_metrics(entry.variants[0], columns)) for entry in evaluation.entries]
+    return _table(("set",), columns, rows) if columns else ""
 
 
 def _measured_limits(evaluation: EvaluationRecord | None) -> Iterator[str]:
@@ -129,23 +124,21 @@ def _measured_limits(evaluation: EvaluationRecord | None) -> Iterator[str]:
 
 
 def _domain_table(evaluation: EvaluationRecord) -> str:
-    rows = [
-        (entry.dataset, group.name, *_metrics(group, DOMAIN_METRICS))
-        for entry in evaluation.entries
-        for group in entry.domains
-    ]
-    return _table(("set", "domain"), DOMAIN_METRICS, rows)
+    groups = [(entry.dataset, group) for entry in evaluation.entries for group in entry.domains]
+    columns = [m for m in evaluation.metrics_of("group") if any(m.name in group.metrics for _, group in groups)]
+    rows = [(dataset, group.name, *_metrics(group, columns)) for dataset, group in groups]
+    return _table(("set", "domain"), columns, rows)
 
 
-def _table(names: Sequence[str], metrics: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    titles = (TITLES[metric] for metric in metrics)
+def _table(names: Sequence[str], metrics: Sequence[MetricRecord], rows: Sequence[Sequence[object]]) -> str:
+    titles = (metric.title for metric in metrics)
     return text_tables.markdown((*names, "patches (atypical)", "cases", *titles), rows)
 
 
-def _metrics(group: Variant | Group, metrics: Sequence[str]) -> Iterator[object]:
+def _metrics(group: Variant | Group, metrics: Sequence[MetricRecord]) -> Iterator[object]:
     """Yield the numbers of patches and cases, and each metric with its bounds."""
     yield from (f"{group.patches} ({group.atypical})", group.cases)
-    for interval in map(group.metrics.get, metrics):
+    for interval in (group.metrics.get(metric.name) for metric in metrics):
         if interval is None:
             yield ""
         elif interval.value is None:

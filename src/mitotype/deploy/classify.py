@@ -5,7 +5,8 @@ Shapes: N images, H side of an image in px.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -15,24 +16,18 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from mitotype.core import image_list, images, tables, walk
+from mitotype.core import images
 from mitotype.core.errors import ErrorCollector, UserError
-from mitotype.core.schema import PATCH_COLUMNS
+from mitotype.core.schema import MPP_UM, PATCH_COLUMNS
 from mitotype.deploy.predictions import Prediction, failed
 from mitotype.deploy.predictor import Predictor
+from mitotype.deploy.sources import Source
 from mitotype.scores.decision import UNCERTAIN
 from mitotype.scores.table import Scores
 
 OUT_OF_DISTRIBUTION = "out of distribution"  # the flag of an image with a mean score above 0
-CHUNK = 512  # pages in memory at once
-
-
-class Source(NamedTuple):
-    """A file, its µm/px (None: not stated) and the page to classify (None: every figure in it)."""
-
-    path: Path
-    mpp_um: float | None
-    page: int | None = None
+CHUNK = 128  # pages that are read and classified at once: an interrupt loses no more
+LOGGER = logging.getLogger("mitotype")
 
 
 class Page(NamedTuple):
@@ -45,81 +40,50 @@ class Page(NamedTuple):
     others: int = 0
 
 
-def list_images(sources: Iterable[str], mpp_um: float | None = None) -> list[Source]:
-    """Return the image files, given files, folders (see `walk.iter_files`) and lists.
-
-    A list is a csv or parquet file with the column `path`, and `mpp_um` and `page` if they vary; see `image_list`. `mpp_um`
-    is the default. Raises one UserError for all files that are absent and all cells that are wrong.
-    """
-    if mpp_um is not None:
-        images.check_mpp(mpp_um, "--mpp")
-    result: list[Source] = []
-    errors = ErrorCollector()
-    for source in sources:
-        path = walk.check_name(Path(source))
-        if walk.is_folder(path):
-            paths = list(walk.iter_files(path, images.SUFFIXES))
-            if not paths:
-                raise UserError(f"The folder '{path}' contains no images.", allowed=", ".join(images.SUFFIXES))
-            result += [Source(p, mpp_um) for p in paths]
-        elif tables.is_table(path):
-            with errors.capture():
-                result += _read_list(path, mpp_um, errors)
-        elif walk.is_file(path):
-            result.append(Source(path, mpp_um))
-        else:
-            errors.add(UserError(f"There is no image at '{path}'.", fix="fix the path"))
-    errors.raise_if_any()
-    if not result:
-        raise UserError("No images are given.", fix="mitotype classify FOLDER")
-    return result
+def classify(predictor: Predictor, sources: Sequence[Source], *, explain: bool = False) -> list[Prediction]:
+    """Return the predictions for every figure of every file, in order; see `classify_chunks`."""
+    return [prediction for chunk, _ in classify_chunks(predictor, sources, explain=explain) for prediction in chunk]
 
 
-def _read_list(path: Path, mpp_um: float | None, errors: ErrorCollector) -> Iterator[Source]:
-    rows = image_list.read_list(path, errors)
-    unstated = [float("nan")] * len(rows)
-    for name, scale, page in zip(rows["path"], rows.get("mpp_um", unstated), rows.get("page", unstated), strict=True):
-        yield Source(Path(name), mpp_um if scale != scale else scale, None if page != page else int(page))
+def classify_chunks(
+    predictor: Predictor, sources: Sequence[Source], *, explain: bool = False
+) -> Iterator[tuple[list[Prediction], int]]:
+    """Classify every figure of every file, in order: yield the next predictions and the number of files that they complete.
 
-
-def classify(
-    predictor: Predictor,
-    sources: Sequence[Source],
-    *,
-    explain: bool = False,
-    on_progress: Callable[[int], None] = lambda n: None,
-    on_note: Callable[[str], None] = lambda text: None,
-) -> list[Prediction]:
-    """Classify every figure of every file, in order; with `explain` also by phrases of the shape descriptors.
-
-    An image that cannot be read or is too small has its error in its row, and no others. Raises a UserError that lists the
-    errors if nothing can be classified. The next images are read while the last ones are scored, CHUNK at a time.
+    With `explain` they have phrases of the shape descriptors. An image that cannot be read or is too small has its error in
+    its row, and no others. Raises a UserError that lists the errors if nothing could be classified. The next images are read
+    while the last ones are scored, CHUNK at a time.
     """
     if explain and not predictor.feature_members:
         what = f"'{predictor.dir.name}' has no shape descriptors among its members, so there is nothing to explain."
         raise UserError(what, fix="mitotype classify IMAGES --words --bundle morphology")
-    predictions: list[Prediction] = []
+    n_predictions = 0
     errors = ErrorCollector()
     others: list[int] = []
     for chunk in _read_ahead(_pages(sources, predictor.needs_px)):
-        predictions += _predict(predictor, chunk, explain)
+        predictions = list(_predict(predictor, chunk, explain))
+        n_predictions += len(predictions)
         errors.errors += [page.image for page in chunk if isinstance(page.image, UserError)]
         others += [page.others for page in chunk if page.is_last and page.others]
-        on_progress(sum(page.is_last for page in chunk))
+        yield predictions, sum(page.is_last for page in chunk)
     if others:
-        on_note(
-            f"{sum(others)} pages of {len(others)} files are previews, reduced copies or frames, and are no figures"
+        LOGGER.info(
+            f"note: {sum(others)} pages of {len(others)} files are previews, reduced copies or frames, and are no figures"
         )
-    if len(errors.errors) == len(predictions):
+    if len(errors.errors) == n_predictions:
         errors.raise_if_any()
-    return predictions
 
 
 def _pages(sources: Iterable[Source], needs_px: int) -> Iterator[Page]:
     """Yield the pages of all files; the first error of a file is its last page."""
-    for path, mpp_um, only in sources:
+    for path, mpp_um, only, image_HW3 in sources:
         page = only or 0
         try:
+            if image_HW3 is not None:
+                image = images.at_scale(image_HW3, MPP_UM if mpp_um is None else mpp_um, path)
+                images.check_large_enough(image, needs_px, path)
+                yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), True)
+                continue
             for page, image, is_last, others in images.iter_figures(path, only, mpp_um):
                 images.check_large_enough(image, needs_px, path)
                 yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), is_last, others)

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mitotype.core.cache import cache_dir
+from mitotype.core.cpu_limit import cpu_limit
 from mitotype.core.run_layout import read_bundle
 from mitotype.deploy import bundle
 
@@ -78,7 +79,11 @@ def _check_processors() -> Iterator[Check]:
         fix = "classification needs none; training on a CPU is slower"
         yield Check("GPU", False, "none is visible to torch", fix)
     threads, capability = torch.get_num_threads(), torch.backends.cpu.get_cpu_capability()
-    yield Check("CPU", True, f"{os.cpu_count()} cores, torch uses {threads} threads, {capability}")
+    yield Check(
+        "CPU",
+        True,
+        f"{os.cpu_count()} cores, {cpu_limit()} of them for this process, torch uses {threads} threads, {capability}",
+    )
 
 
 def _check_disk() -> Check:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from mitotype.backbones import backbones, weights
@@ -31,6 +32,8 @@ from mitotype.deploy.card import render_card
 from mitotype.deploy.describe import describe_ensemble, describe_run
 from mitotype.deploy.licenses import license_terms
 from mitotype.features import member_files as feature_members
+from mitotype.scores import operating
+from mitotype.scores.decision import Decision
 
 PATH_FIELDS = ("init_from", "teacher")  # fields of a recipe that may be paths
 MEMBER_FILES = (names.MEMBER, names.WEIGHTS, names.HEAD)
@@ -55,6 +58,7 @@ def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str 
             ensemble=record.ensemble and _without_paths(record.ensemble),
             test=_evaluation(run_dir, names.EVALUATION, TEST),
             out_of_fold=_evaluation(run_dir, names.EVALUATION_OUT_OF_FOLD, OUT_OF_FOLD),
+            operating=operating.curve_of_run(run_dir, records.convert(record.decision, Decision)) or UNSET,
             openings=read_ledger(run_dir),
             member_digests={member: value.digest for member, value in members.items()},
             licenses=LicenseRecord(lines=terms.lines(), commercial=terms.commercial, shareable=terms.shareable),

@@ -2,28 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pandas as pd
 from msgspec import Struct
 
-from mitotype.core import files, records, tables, walk
+from mitotype.core import files, outputs, records, tables, walk
 from mitotype.core.errors import UserError
+from mitotype.core.interrupts import Interrupted
 
 COLUMNS = ("path", "page", "probability", "decision", "class", "spread", "flags")
+LOGGER = logging.getLogger("mitotype")
 SUFFIXES = (*tables.SUFFIXES, ".json")
 
 
 class Prediction(Struct, frozen=True, omit_defaults=True, rename={"label_name": "class", "member_sd": "spread"}):
-    """The prediction for one image; `mitotype classify --json` prints a list of them.
+    """The prediction for one figure; `mitotype classify --json` prints a list of them.
 
-    probability   of atypical, calibrated        label_name    atypical or normal, by the threshold
-    decision      the class, or "uncertain"      member_sd     SD of the members' probabilities, nan for one member
-    flags         "uncertain", "out of distribution"
-    explanation   phrases of the shape descriptors, if requested
-    error         why the image cannot be classified; then decision and class are "", the numbers nan
+    Parameters
+    ----------
+    path : str
+        The file of the image; "image 0", "image 1" … for arrays.
+    page : int
+        Page of a file with several.
+    probability : float
+        Calibrated probability of atypical.
+    decision : str
+        The class, or "uncertain".
+    label_name : str
+        The class by the threshold: "atypical" or "normal"; ``class`` in files.
+    member_sd : float
+        Standard deviation of the members' probabilities, nan for one member; ``spread`` in files.
+    flags : tuple of str
+        "uncertain", "out of distribution".
+    explanation : tuple of str, optional
+        Phrases of the shape descriptors, if requested.
+    error : str, default ""
+        Why the image cannot be classified; then decision and class are "", the numbers nan.
+
+    See Also
+    --------
+    classify : Classify images.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> prediction = mitotype.classify(mitotype.example_images())[4]
+    >>> prediction.decision, prediction.label_name, round(prediction.probability, 2)
+    ('uncertain', 'atypical', 0.26)
     """
 
     path: str
@@ -51,6 +82,57 @@ def to_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
     if "error" in rows:
         rows["error"] = rows["error"].fillna("")
     return rows
+
+
+def csv_columns(first: Sequence[Prediction], *, more_follow: bool) -> list[str]:
+    """Return the columns of a csv that begins with `first`: those of its table, and `error` where others may need it."""
+    columns = [str(column) for column in to_table(first).columns]
+    return [*columns, "error"] if more_follow and "error" not in columns else columns
+
+
+def to_csv(predictions: Sequence[Prediction], columns: Sequence[str], *, header: bool = True) -> str:
+    """Return predictions as lines of a csv, in which no cell begins like a formula."""
+    rows = to_table(predictions).reindex(columns=list(columns))
+    return str(files.escape_formulas(rows).to_csv(index=False, header=header))
+
+
+def check_output(path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Check that predictions can be written to `path`, and to its `partial_path`, and replace nothing but predictions."""
+    outputs.check_file(path, SUFFIXES, inputs=inputs)
+    for output in (path, partial_path(path)):
+        check_replaceable(output)
+
+
+def partial_path(path: Path) -> Path:
+    """Return the file of predictions that are incomplete: NAME.partial.csv for NAME.csv."""
+    return path.with_suffix(f".partial{path.suffix}")
+
+
+@contextmanager
+def completed(path: Path | None, predictions: Sequence[Prediction]) -> Iterator[None]:
+    """Write what the block has appended to `predictions` to `path`, when the block ends.
+
+    Whatever stops it, the predictions so far are in `partial_path`, which a later success removes. Without a path nothing
+    is written.
+    """
+    try:
+        yield
+        if path is not None:
+            write(path, predictions)
+            partial_path(path).unlink(missing_ok=True)
+    except BaseException as error:
+        if path is None or all(prediction.error for prediction in predictions):
+            raise
+        stored = f"The first {len(predictions)} predictions are in '{partial_path(path)}', which is incomplete."
+        try:
+            write(partial_path(path), predictions)
+        except UserError:
+            stored = "The predictions so far could not be written."
+        if isinstance(error, KeyboardInterrupt):
+            number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+            raise Interrupted(number, stored, "repeat the command") from None
+        LOGGER.warning(stored)
+        raise
 
 
 def write(path: Path, predictions: Sequence[Prediction]) -> None:

@@ -16,11 +16,11 @@ import pandas as pd
 from mitotype.backbones import backbones, shared_base
 from mitotype.backbones.predict import InferenceConfig, amp_dtype, predict_ensemble
 from mitotype.backbones.shared_base import SharedBaseEnsemble
-from mitotype.core import records
+from mitotype.core import html_text, records
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
-from mitotype.core.schema import TEST, Cohort
+from mitotype.core.schema import MPP_UM, TEST, Cohort
 from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.describe import describe_run
 from mitotype.features import explain as explanations
@@ -35,18 +35,65 @@ from mitotype.transforms import Frame, tta_views
 OnProgress = Callable[[int], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictor:
-    """An opened classifier: ensembles of nets, one for each base, and members that are features."""
+    """An opened classifier, which `classify` takes in place of the name of a bundle; `open_bundle` returns it.
+
+    Parameters
+    ----------
+    dir : Path
+        The folder of the bundle or run.
+    record : BundleRecord
+        What bundle.json contains; that of a run as if it were a bundle.
+    ensembles : tuple of SharedBaseEnsemble
+        The nets, one ensemble for each base that they share.
+    feature_members : tuple of FeatureMember
+        The members that are features with a head.
+    combiner : Combiner
+        How one logit comes from those of the members and views.
+    decision : Decision
+        Calibration, threshold and band of uncertainty.
+    device : str
+        Where the nets are.
+    precision : str, default "auto"
+        Mixed precision of a GPU.
+
+    See Also
+    --------
+    open_bundle : Open a classifier.
+    classify : Classify images.
+
+    Examples
+    --------
+    >>> import mitotype
+    >>> predictor = mitotype.open_bundle()
+    >>> mitotype.classify(mitotype.example_images(), predictor).counts
+    {'atypical': 3, 'normal': 2, 'uncertain': 1, 'failed': 0}
+    """
 
     dir: Path
-    record: BundleRecord  # of a run: as if it were a bundle
+    record: BundleRecord
     ensembles: tuple[SharedBaseEnsemble, ...]
     feature_members: tuple[FeatureMember, ...]
     combiner: Combiner
     decision: Decision
     device: str
     precision: str = "auto"
+
+    def __repr__(self) -> str:
+        return f"<Predictor '{self.record.name}' with the members {', '.join(self.members)}>"
+
+    def _repr_html_(self) -> str:
+        threshold, band = self.decision.threshold, self.decision.abstention
+        rows = [
+            ("folder", self.dir),
+            ("members", ", ".join(self.members)),
+            ("images", f"at least {self.needs_px} px at {MPP_UM} µm/px"),
+            ("threshold", f"P(atypical) ≥ {threshold.value:.3f} ({threshold.rule})"),
+            ("uncertain", f"between {band.low:.3f} and {band.high:.3f} ({band.rule})"),
+            ("device", self.device),
+        ]
+        return html_text.table(f"Classifier {self.record.name}", rows)
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -63,9 +110,23 @@ class Predictor:
     def predict(
         self, patch_ids: Sequence[str], image_N3HW: np.ndarray, on_progress: OnProgress = lambda n: None
     ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Return raw logits as test rows of a score table, and `ood_N` (above 0: out of distribution; nan: no detector).
+        """Return the raw logits of images as test rows of a score table, and their out-of-distribution scores.
 
-        `on_progress` receives the number of patches that the last member has scored.
+        Parameters
+        ----------
+        patch_ids : sequence of str
+            Names of the N patches.
+        image_N3HW : numpy.ndarray
+            Images, uint8, at 0.25 µm/px, with sides of at least `needs_px`.
+        on_progress : callable, optional
+            Receives the number of patches that the last member has scored.
+
+        Returns
+        -------
+        rows : pandas.DataFrame
+            One row per patch, member and view.
+        ood_N : numpy.ndarray
+            Above 0: out of distribution; nan without a detector.
         """
         rows, ood_scores = [], []
         for number, ensemble in enumerate(self.ensembles, 1):
@@ -93,7 +154,18 @@ class Predictor:
         return pd.concat(rows, ignore_index=True), ood_N
 
     def explain(self, image_3HW: np.ndarray) -> tuple[str, ...]:
-        """Return the explanation of one image by the first member that is a feature."""
+        """Return the explanation of one image by the first member that is a feature.
+
+        Parameters
+        ----------
+        image_3HW : numpy.ndarray
+            The image, uint8, at 0.25 µm/px.
+
+        Returns
+        -------
+        tuple of str
+            Phrases of its shape descriptors.
+        """
         member = self.feature_members[0]
         feature = features.get(member.feature)
         value_D = feature.compute(image_3HW[None]).value_BD[0]

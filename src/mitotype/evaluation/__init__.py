@@ -2,8 +2,8 @@
 
 `evaluator` makes an Evaluation of a score table · `metrics` defines the numbers · `resample` is the bootstrap over cases ·
 `interval` puts bounds on a number · `compare` pairs two tables · `experts` puts model and experts on one scale · `distinct`
-counts each image once · `pooling` counts as the MIDOG 2025 challenge does · `checks` looks for leaks and thin data ·
-`published` has the numbers of others · `report` is HTML, plots and text.
+counts each image once · `pooling` counts as the MIDOG 2025 challenge does · `checks` looks for leaks and thin data · `report` is
+HTML, plots and text.
 """
 
 from __future__ import annotations

@@ -10,9 +10,9 @@ from mitotype.core.errors import UserError
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.distinct import distinct_images
-from mitotype.evaluation.interval import REAL, intervals, p_value, spread, t_interval
-from mitotype.evaluation.metrics import METRICS, Number, compute
-from mitotype.evaluation.resample import bootstrap_cases, bootstrap_metrics
+from mitotype.evaluation.interval import intervals, p_value, spread, t_interval
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute, metrics_of
+from mitotype.evaluation.resample import bootstrap_cases
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot
         for s in ("", "_b")
     )
     bootstrap = bootstrap_cases(rows, n_boot=n_boot, seed=seed)
-    metrics = list(METRICS)
+    metrics = list(metrics_of())
     replicates_a, replicates_b = (bootstrap_metrics(metrics, label, m[0], m[1], bootstrap, m[2]) for m in (a, b))
     difference: dict[str, Interval] = {}
     p: dict[str, float | None] = {}
@@ -95,7 +95,7 @@ def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot
         number_a, number_b = compute(metric, label, *a), compute(metric, label, *b)
         number = Number(number_b.value - number_a.value, number_a.reason or number_b.reason)
         replicate_D = replicates_b[metric] - replicates_a[metric]
-        difference[metric] = t_interval(number, replicate_D, bootstrap, scale=REAL, paired=True)
+        difference[metric] = t_interval(number, replicate_D, bootstrap, scale="real", paired=True)
         p[metric] = or_none(p_value(number, spread(replicate_D, bootstrap, paired=True)))
     return ComparedSet(
         name,

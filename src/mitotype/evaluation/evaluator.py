@@ -13,15 +13,23 @@ import mitotype
 from mitotype.core.errors import UserError
 from mitotype.core.expert_votes import parse_votes
 from mitotype.core.run_layout.decision import CombinerRecord
-from mitotype.core.run_layout.evaluation import About, Abstained, Confusion, Group, SettingsRecord, Variant
+from mitotype.core.run_layout.evaluation import (
+    About,
+    Abstained,
+    Confusion,
+    Group,
+    MetricRecord,
+    SettingsRecord,
+    Variant,
+)
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.evaluation import checks
 from mitotype.evaluation.distinct import distinct_images
 from mitotype.evaluation.experts import compare_with_experts
 from mitotype.evaluation.interval import intervals, mean_over_members
-from mitotype.evaluation.metrics import METRICS
+from mitotype.evaluation.metrics import metrics_of
+from mitotype.evaluation.metrics.metric import GROUP, MEMBERS
 from mitotype.evaluation.pooling import challenge_metrics
-from mitotype.evaluation.published import published_result
 from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
 from mitotype.evaluation.results import ALL_FILES, DECIDED, HALF, SINGLE, SINGLE_ALL_FILES, Entry, Evaluation
 from mitotype.scores.calibrate import sigmoid
@@ -29,10 +37,6 @@ from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitte
 from mitotype.scores.ensemble import AnyCombiner, Combiner
 from mitotype.scores.table import IDENTITY, Scores
 
-ALL = tuple(METRICS)
-RANKING = ("auroc", "auprc")
-OF_SINGLES = tuple(name for name in ALL if name != "auprc")
-PER_GROUP = ("balanced_accuracy", "sensitivity", "specificity", "auroc")
 UNCALIBRATED = Decision()
 LEVEL = 0.95
 
@@ -117,7 +121,15 @@ def evaluate(
         decision_digests=len(decision.digests),
     )
     notes = [*scores.notes, *unlabelled, *_member_note(decision, rows)]
-    return Evaluation(about=about, settings=settings, entries=entries, checks=findings, notes=notes, decision=decision)
+    return Evaluation(
+        about=about,
+        settings=settings,
+        entries=entries,
+        checks=findings,
+        notes=notes,
+        metrics=[MetricRecord(name, m.title, m.head, list(m.tables)) for name, m in metrics_of().items()],
+        decision=decision,
+    )
 
 
 def _contributors(scores: Scores, combiner: CombinerRecord) -> tuple[list[str], list[str]]:
@@ -188,7 +200,7 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         abstained=_abstained(context.decision, once, bootstrap),
         experts=compare_with_experts(vote_NE, predicted, bootstrap, level=LEVEL),
         notes=notes,
-        published=published_result(dataset, part, len(labelled)),
+        published=None,
         rows=once,
     )
 
@@ -205,11 +217,13 @@ def _variant(
 ) -> Variant:
     """Return the metrics of `rows`; the ranking metrics are those of `same_ranking`, which orders the patches in the same way."""
     label, predicted, probability, logit = _arrays(rows)
-    known = {name: same_ranking.metrics[name] for name in RANKING} if same_ranking else {}
-    names = [name for name in ALL if name not in known]
+    metrics = metrics_of()
+    ranking = [name for name, metric in metrics.items() if metric.reads == "score"]
+    known = {name: same_ranking.metrics[name] for name in ranking} if same_ranking else {}
+    names = [name for name in metrics if name not in known]
     computed = intervals(names, label, predicted, probability, bootstrap, score=logit, level=LEVEL)
-    metrics = {name: (known | computed)[name] for name in ALL}
-    return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, metrics, int(rows["members"].median()))
+    ordered = {name: (known | computed)[name] for name in metrics}
+    return Variant(key, title, len(rows), int(label.sum()), bootstrap.groups, ordered, int(rows["members"].median()))
 
 
 def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstrap) -> Variant | None:
@@ -230,7 +244,13 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
     label = rows["label"].to_numpy(float)
     predicted_NM = (probability_NM >= 0.5).astype(int)
     metrics = mean_over_members(
-        OF_SINGLES, label, predicted_NM, probability_NM, bootstrap, score_NM=wide.to_numpy(float), level=LEVEL
+        list(metrics_of(MEMBERS)),
+        label,
+        predicted_NM,
+        probability_NM,
+        bootstrap,
+        score_NM=wide.to_numpy(float),
+        level=LEVEL,
     )
     files = f", all {len(rows)} files" if key == SINGLE_ALL_FILES else ""
     title = f"{members} single members at 0.5, mean{files}"
@@ -240,14 +260,14 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
 def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> list[Group]:
     """Return the metrics of the rows of each name; rows with an empty name are left out."""
     label, predicted, probability, logit = _arrays(rows)
-    groups = []
+    metrics, groups = list(metrics_of(GROUP)), []
     for name in sorted(set(names.tolist()) - {""}):
         mask = names == name
         replicates = bootstrap.take(mask)
-        metrics = intervals(
-            PER_GROUP, label[mask], predicted[mask], probability[mask], replicates, score=logit[mask], level=LEVEL
+        values = intervals(
+            metrics, label[mask], predicted[mask], probability[mask], replicates, score=logit[mask], level=LEVEL
         )
-        groups.append(Group(name, int(mask.sum()), int(label[mask].sum()), replicates.groups, metrics))
+        groups.append(Group(name, int(mask.sum()), int(label[mask].sum()), replicates.groups, values))
     return groups
 
 
@@ -265,5 +285,6 @@ def _abstained(decision: Decision, rows: pd.DataFrame, bootstrap: Bootstrap) -> 
     certain = (rows["decision"] != UNCERTAIN).to_numpy()
     label, predicted, probability, logit = (array[certain] for array in _arrays(rows))
     replicates = bootstrap.take(certain)
-    metrics = intervals(PER_GROUP, label, predicted, probability, replicates, score=logit, level=LEVEL)
+    names = list(metrics_of(GROUP))
+    metrics = intervals(names, label, predicted, probability, replicates, score=logit, level=LEVEL)
     return Abstained(int((~certain).sum()), float((~certain).mean()), metrics)

@@ -10,8 +10,8 @@ from mitotype.core.expert_votes import majority_of_others
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout.evaluation import Experts, ExpertScore, Interval
 from mitotype.evaluation.interval import t_interval
-from mitotype.evaluation.metrics import Number, balanced_accuracy
-from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
+from mitotype.evaluation.resample import Bootstrap
 
 BA = "balanced_accuracy"
 
@@ -51,9 +51,9 @@ def compare_with_experts(
 def pair_balanced_accuracy(vote_N: np.ndarray, reference_N: np.ndarray) -> Number:
     """Return the balanced accuracy of one expert with another's votes as truth, where both have voted."""
     both = ~np.isnan(vote_N) & ~np.isnan(reference_N)
-    return balanced_accuracy(reference_N[both], vote_N[both])
+    return compute(BA, reference_N[both], vote_N[both], vote_N[both])
 
 
 def _interval(reference: np.ndarray, values: np.ndarray, bootstrap: Bootstrap, level: float) -> Interval:
     replicates = bootstrap_metrics([BA], reference, values, values, bootstrap)[BA]
-    return t_interval(balanced_accuracy(reference, values), replicates, bootstrap, level=level)
+    return t_interval(compute(BA, reference, values, values), replicates, bootstrap, level=level)

@@ -13,19 +13,13 @@ from scipy.stats import t
 
 from mitotype.core.rates import or_none
 from mitotype.core.run_layout.evaluation import Interval
-from mitotype.evaluation.metrics import Number, compute
-from mitotype.evaluation.resample import Bootstrap, bootstrap_metrics
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute, metrics
+from mitotype.evaluation.metrics.metric import Scale
+from mitotype.evaluation.resample import Bootstrap
 
 MIN_REPLICATES = 100  # that must be defined for bounds
 MIN_CASES = 5
 MIN_DF = 5
-UNIT, POSITIVE, REAL = "unit", "positive", "real"
-SCALES = {  # of the metrics that are not rates
-    "log_loss": POSITIVE,
-    "observed_expected": POSITIVE,
-    "calibration_intercept": REAL,
-    "calibration_slope": REAL,
-}
 
 
 @dataclass(frozen=True)
@@ -77,12 +71,12 @@ def t_interval(
     bootstrap: Bootstrap,
     *,
     level: float = 0.95,
-    scale: str = UNIT,
+    scale: Scale = "unit",
     paired: bool = False,
 ) -> Interval:
     """Return `number` with the bounds of a t interval over cases: see `spread`.
 
-    `scale` is that of the number: UNIT for 0..1 (the interval is symmetric in the logit), POSITIVE (in the logarithm), REAL.
+    `scale` is that of the number, see `Metric`.
     """
     known = spread(replicate_D, bootstrap, paired=paired)
     interval = Interval(
@@ -105,11 +99,11 @@ def p_value(number: Number, known: Spread) -> float:
     return float(2 * t.sf(abs(number.value) / known.error, known.df))
 
 
-def _bounds(value: float, step: float, scale: str) -> tuple[float, float]:
+def _bounds(value: float, step: float, scale: Scale) -> tuple[float, float]:
     """Return the value -+ `step`, taken on the transformed scale by the delta method, on the scale of the value."""
-    if scale == REAL:
+    if scale == "real":
         return value - step, value + step
-    if scale == POSITIVE:
+    if scale == "positive":
         width = min(step / max(value, 1e-9), 100.0)
         return value * math.exp(-width), value * math.exp(width)
     inside = min(max(value, 1e-9), 1 - 1e-9)
@@ -135,7 +129,7 @@ def intervals(
             replicates[name],
             bootstrap,
             level=level,
-            scale=SCALES.get(name, UNIT),
+            scale=metrics.get(name).scale,
         )
         for name in names
     }
@@ -164,7 +158,7 @@ def mean_over_members(
         values = np.array([float(n) for n in numbers])
         mean = Number(float(values.mean()), next((n.reason for n in numbers if n.reason), ""))
         replicate_D = np.mean([replicate[name] for replicate in replicates], axis=0)
-        interval = t_interval(mean, replicate_D, bootstrap, level=level, scale=SCALES.get(name, UNIT))
+        interval = t_interval(mean, replicate_D, bootstrap, level=level, scale=metrics.get(name).scale)
         member_sd = float(values.std()) if len(members) > 1 else None
         result[name] = structs.replace(interval, member_sd=member_sd)
     return result

@@ -22,16 +22,19 @@ def design(probability: np.ndarray, *, slope: bool) -> tuple[np.ndarray, np.ndar
     return (np.stack([ones, value], 1), np.zeros_like(value)) if slope else (ones[:, None], value)
 
 
-def fit(label: np.ndarray, probability: np.ndarray, *, slope: bool) -> np.ndarray:
-    """Return the coefficients, K long, of maximum likelihood by Newton's method; nan where there is no finite maximum."""
+def fit(label: np.ndarray, probability: np.ndarray, weight: np.ndarray, *, slope: bool) -> np.ndarray:
+    """Return the coefficients, K long, of maximum likelihood by Newton's method; nan where there is no finite maximum.
+
+    `weight` is how often each row counts.
+    """
     x_NK, offset_N = design(probability, slope=slope)
     beta_K = np.array([0.0, 1.0])[: x_NK.shape[1]]
     for _ in range(MAX_STEPS):
         score_NK, information_NKK = _derivatives(label, x_NK, offset_N, beta_K)
-        total_KK = information_NKK.sum(0)
+        total_KK = (weight[:, None, None] * information_NKK).sum(0)
         if np.linalg.matrix_rank(total_KK) < len(beta_K):
             break
-        step_K = np.linalg.solve(total_KK, score_NK.sum(0))
+        step_K = np.linalg.solve(total_KK, (weight[:, None] * score_NK).sum(0))
         beta_K = beta_K + step_K
         if np.abs(beta_K).max() > MAX_LOGIT:
             break
@@ -44,7 +47,7 @@ def replicates(
     label: np.ndarray, probability: np.ndarray, code_N: np.ndarray, weight_DC: np.ndarray, *, slope: bool
 ) -> np.ndarray:
     """Return the last coefficient in every replicate, D long: one Newton step from the fit to all rows, by sums over cases."""
-    beta_K = fit(label, probability, slope=slope)
+    beta_K = fit(label, probability, np.ones(len(label)), slope=slope)
     if np.isnan(beta_K).any():
         return np.full(len(weight_DC), math.nan)
     score_NK, information_NKK = _derivatives(label, *design(probability, slope=slope), beta_K)

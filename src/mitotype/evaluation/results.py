@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import pandas as pd
+from msgspec.structs import replace
 
 from mitotype.core import records
-from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Variant
+from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, PublishedResult, Variant
+from mitotype.core.schema import TEST
 from mitotype.scores.decision import Decision
 
 DECIDED, HALF, SINGLE, ALL_FILES, SINGLE_ALL_FILES = "decided", "half", "single", "all_files", "single_all_files"
@@ -52,6 +55,18 @@ class Evaluation(EvaluationRecord, frozen=True, kw_only=True, eq=False):
 
     def entry(self, dataset: str, part: str = "test") -> Entry | None:
         return next((e for e in self.entries if e.dataset == dataset and e.part == part), None)
+
+    def with_published(self, results: Mapping[str, PublishedResult]) -> Self:
+        """Return the evaluation with published results, by the name of the test set: "atnorm-br", or dataset and part.
+
+        A set with another number of files than the published one has no published results.
+        """
+        entries = []
+        for entry in self.entries:
+            result = results.get(entry.dataset) or results.get(f"{entry.dataset}-{TEST}")
+            is_same = entry.part == TEST and result is not None and result.files == entry.files
+            entries.append(replace(entry, published=result if is_same else None))
+        return replace(self, entries=entries)
 
     def to_record(self) -> EvaluationRecord:
         """Return the record of evaluation.json."""

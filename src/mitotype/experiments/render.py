@@ -14,17 +14,16 @@ from mitotype.core.number_format import bounds, mean_sd, number
 from mitotype.core.run_layout.evaluation import Number
 from mitotype.core.schema import NOTICE, NOTICE_LONG
 from mitotype.core.text_tables import escape_markdown as escape
-from mitotype.evaluation import published
+from mitotype.datasets import published
+from mitotype.evaluation.metrics import metrics
 from mitotype.experiments.grid import Skipped
-from mitotype.experiments.results import Row, Table
+from mitotype.experiments.results import METRICS, Row, Table
 
-HEADERS = (
-    "cell", "weights", "trained, members", "members' BA at 0.5", "published", "ensemble BA", "at 0.5", "members' AUROC", "published",
-    "ensemble AUROC", "out of fold BA, AUROC, threshold",
-)  # fmt: skip
-TERMINAL_HEADERS = (
-    "", "members at 0.5", "published", "ensemble", "", "at 0.5", "AUROC", "published", "ensemble", "", "out of fold",
-)  # fmt: skip
+
+def _titles() -> tuple[str, str]:
+    """Return the titles of the two metrics of a row."""
+    ba, auroc = (metrics.get(name).head for name in METRICS.values())
+    return ba, auroc
 
 
 def write(table: Table, folder: Path) -> None:
@@ -40,7 +39,7 @@ def markdown(table: Table) -> str:
     """Return a Markdown page: a table for each test set, the cells that failed or are skipped, and how it was made."""
     parts = ["# Benchmark", *([escape(table.title)] if table.title else []), f"*{NOTICE}*"]
     for test_set, rows in table.by_test_set.items():
-        parts += [f"## {escape(_title(test_set, rows))}", _description(rows[0]), markdown_rows(rows)]
+        parts += [f"## {escape(published.title(test_set, rows[0].files))}", _description(rows[0]), markdown_rows(rows)]
     lists = {
         "Notes": table.notes,
         "Failed": _lines(table.failed),
@@ -67,7 +66,12 @@ def markdown_rows(rows: Sequence[Row]) -> str:
         )
         for row in rows
     ]  # fmt: skip
-    return text_tables.markdown(HEADERS, cells)
+    ba, auroc = _titles()
+    headers = (
+        "cell", "weights", "trained, members", f"members' {ba} at 0.5", "published", f"ensemble {ba}", "at 0.5",
+        f"members' {auroc}", "published", f"ensemble {auroc}", f"out of fold {ba}, {auroc}, threshold",
+    )  # fmt: skip
+    return text_tables.markdown(headers, cells)
 
 
 def plain(table: Table) -> str:
@@ -83,8 +87,12 @@ def plain(table: Table) -> str:
             )
             for row in rows
         ]  # fmt: skip
-        head = f"{_title(test_set, rows)}: {_description(rows[0])}"
-        parts.append(f"{head}\n{text_tables.plain(TERMINAL_HEADERS, cells)}")
+        head = f"{published.title(test_set, rows[0].files)}: {_description(rows[0])}"
+        headers = (
+            "", "members at 0.5", "published", "ensemble", "", "at 0.5", _titles()[1], "published", "ensemble", "",
+            "out of fold",
+        )  # fmt: skip
+        parts.append(f"{head}\n{text_tables.plain(headers, cells)}")
     for title, skipped in (("failed", table.failed), ("left out", table.skipped)):
         if skipped:
             parts.append("\n  ".join([title, *_lines(skipped)]))
@@ -99,11 +107,12 @@ def html(table: Table) -> str:
         "mitotype.experiments",
         "table.html.j2",
         table=table,
-        title=_title,
+        titles=_titles(),
+        title=lambda name, rows: published.title(name, rows[0].files),
         failed=_grouped(table.failed),
         skipped=_grouped(table.skipped),
         made=_settings(table),
-        source=published.STUDY_SOURCE,
+        sources=published.study_sources(table.by_test_set),
         notice=NOTICE,
         notice_long=NOTICE_LONG,
         number=number,
@@ -142,11 +151,6 @@ def _description(row: Row) -> str:
         f"{row.files} files; {row.images} distinct images without conflicting labels ({composition}), "
         "on which ensembles are evaluated"
     )
-
-
-def _title(test_set: str, rows: Sequence[Row]) -> str:
-    known = published.published_result(test_set, "test", rows[0].files)
-    return known.title if known else test_set
 
 
 def _cell(row: Row) -> str:

@@ -29,8 +29,8 @@ from mitotype.core.rates import or_none
 from mitotype.core.run_layout import names
 from mitotype.core.run_layout.evaluation import About, Interval, Variant
 from mitotype.core.schema import OUT_OF_FOLD, TEST
+from mitotype.datasets.published import study_result
 from mitotype.evaluation.metrics import compute
-from mitotype.evaluation.published import study_result
 from mitotype.evaluation.results import ALL_FILES, HALF, Entry, Evaluation
 from mitotype.experiments.grid import BASELINE, Skipped
 from mitotype.experiments.plan import CellRun, Plan
@@ -185,7 +185,7 @@ def rows(run: CellRun, test_sets: Sequence[str], held_out: Sequence[str], *, n_b
 def _row(entry: Entry, fields: Mapping[str, Any]) -> Row:
     trained = _adaptation(fields["adaptation"])
     trained = "probe" if trained == "head" else trained  # the study fits its probes by gradient descent
-    study = study_result(trained, fields["backbone"], entry.dataset, entry.part, entry.files)
+    study = study_result(trained, fields["backbone"], entry.dataset, entry.files)
     folds = study.fold_balanced_accuracy if study else ()
     numbers: dict[str, Any] = {"published_ba_folds": " ".join(number(value, 4) for value in folds)}
     for short, metric in METRICS.items():

@@ -15,7 +15,7 @@ def fit(context: MemberContext) -> None:
     """Fit the logistic head of a feature and write the member."""
     name, recipe = context.plan.name, context.recipe
     value_ND = embed_run(context, None)[context.is_train_N]
-    target_N = soft_targets(context.train_cohort, recipe.vote_smoothing)
+    target_N = soft_targets(context.train_cohort, recipe.vote_smoothing, use_votes=bool(recipe.soft_labels))
     head = fit_head(features.get(recipe.backbone).names, value_ND, target_N)
     member = member_files.FeatureMember(name, recipe.backbone, head)
     member_files.write_member(context.dir, member, **context.member_fields)

@@ -7,7 +7,7 @@ import numpy as np
 from mitotype.backbones import member_files
 from mitotype.backbones.predict import InferenceConfig, amp_dtype
 from mitotype.backbones.predict import predict as predict_classifier
-from mitotype.fit import environment, lineage, targets
+from mitotype.fit import environment, lineage, target_images, targets
 from mitotype.fit.context import MemberContext
 from mitotype.fit.train import checkpoint, distributed, trainer
 from mitotype.fit.train.inputs import TrainContext, TrainData
@@ -60,9 +60,10 @@ def train_data(context: MemberContext) -> TrainData:
     return TrainData(
         image_N3HW=run.image_N3HW[is_train_N],
         label_N=train.rows["label"].to_numpy(dtype="int64"),
-        target_N=targets.soft_targets(train, recipe.vote_smoothing),
+        target_N=targets.soft_targets(train, recipe.vote_smoothing, use_votes=bool(recipe.soft_labels)),
         aux_targets=aux_targets,
         domains=domains,
         domain_NM=targets.domain_targets(train, domains),
+        bank_K3CC=target_images.crops(recipe, run.record.fourier_targets, run.image_N3HW.shape[-1]),
         validation=validation,
     )

@@ -41,7 +41,7 @@ def fit(context: MemberContext) -> None:
     train = context.train_cohort
     data = probe_data(
         embedding_ND[context.is_train_N],
-        soft_targets(train, recipe.vote_smoothing),
+        soft_targets(train, recipe.vote_smoothing, use_votes=bool(recipe.soft_labels)),
         train,
         balanced=recipe.sampler != "uniform",
         seed=recipe.seed,

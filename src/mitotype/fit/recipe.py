@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +22,7 @@ HELP = "mitotype recipes default"
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of a run. `mitotype.fit.validate` checks them and how they fit together."""
+    """The settings of a run. `mitotype.fit.validate` checks them and how they fit together."""  # with FIELDS below
 
     # fmt: off
     # what is trained
@@ -41,11 +41,15 @@ class Recipe:
     # what it is trained on
     frame: str = argument("crop(64)", meaning="deterministic transforms in training and at test time")
     augment: str = argument("d4 | crop(64)", meaning="random transforms, in training only")
+    fourier_targets: str = argument("", meaning='folder of natural images, whose amplitudes the step "fourier" of augment takes over; '
+                                    '"": the color photographs that scikit-image contains')
     tta: str = argument("d4", meaning="test-time views")
     objective: str = argument("soft_bce", meaning='weighted sum of losses, as in "soft_bce + 0.3 * expert"')
+    soft_labels: int = argument(1, low=0, high=1, meaning="1: the target is the share of the experts' votes; 0: the published label")
     vote_smoothing: float = argument(0.0, low=0, meaning="a in the soft target (votes_for + a) / (votes + 2 a)")
     sampler: str = argument("class_balanced", meaning='order of the patches in an epoch: "uniform", "class_balanced(0.5)" …')
     mixup: float = argument(0.0, low=0, meaning="α of Beta(α, α) for MixUp, 0: none")
+    cutmix: float = argument(0.0, low=0, meaning="α of Beta(α, α) for CutMix, 0: none; with MixUp each step has one of the two")
     n_views: int = argument(1, low=1, meaning="augmentations of every patch in a step")
     teacher: str = argument("", meaning='run whose scores the loss "distil" learns; "": none')
     # how long and how fast
@@ -67,7 +71,7 @@ class Recipe:
     grad_clip: float = argument(0.0, low=0, meaning="largest norm of the gradient, 0: no clipping")
     ema_decay: float = argument(0.998, low=0, high=1, open_high=True, meaning="decay of the stored average of the weights (EMA); 0: off")
     precision: str = argument("auto", choices=("auto", "fp32", "bf16", "fp16"), meaning="auto: bf16 where the hardware multiplies "
-                              "it, else fp32; fp16: for a frozen trunk only")
+                              "it, else fp32; fp16: a trunk is trained with loss scaling, on a GPU only")
     # the members of the run
     folds: str = argument("study", meaning='"study" (the stored ones), "domain" (leave one out), a number of folds, or "none"')
     seeds: int = argument(1, low=1, meaning="members per fold")
@@ -81,11 +85,29 @@ class Recipe:
     # fmt: on
 
     def to_dict(self) -> dict[str, Any]:
+        """Return every field.
+
+        Returns
+        -------
+        dict
+            Value by name, as in run.json.
+        """
         return {**dataclasses.asdict(self), "model_kwargs": dict(self.model_kwargs)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Recipe:
-        """Return the recipe of run.json. Raises a UserError for an unknown field, so that no setting is dropped silently."""
+        """Return the recipe of run.json. Raises a UserError for an unknown field, so that no setting is dropped silently.
+
+        Parameters
+        ----------
+        value : mapping
+            Value by name of field; fields that are absent have their defaults.
+
+        Returns
+        -------
+        Recipe
+            The recipe.
+        """
         value = {RECIPE_FIELDS_1.get(key, key): item for key, item in value.items()}
         errors = ErrorCollector()
         for key in value:
@@ -95,11 +117,89 @@ class Recipe:
         return cls(**{**value, "model_kwargs": FIELDS["model_kwargs"].convert(value.get("model_kwargs", {}))})
 
     def overrides(self) -> dict[str, Any]:
-        """Return the fields that differ from their defaults."""
+        """Return the fields that differ from their defaults.
+
+        Returns
+        -------
+        dict
+            Value by name.
+        """
         return {key: value for key, value in self.to_dict().items() if getattr(self, key) != FIELDS[key].default}
 
 
+@dataclass(frozen=True, kw_only=True)
+class EnsembleRecipe:
+    """Recipes whose runs are combined: each member is a run of its own, and `combiner` is fitted on their out-of-fold rows.
+
+    The names of the members are the names of the folders of their runs. The decision is fitted on the combiner's cross-fitted
+    rows, by the rules of `calibration`, `threshold` and `abstention`.
+    """
+
+    name: str
+    members: tuple[Recipe, ...]
+    combiner: str = "mean"
+    calibration: str = "platt"
+    threshold: str = "balanced_accuracy"
+    abstention: str = "share(0.15)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields; of the members those in which they differ from the first are named."""
+        first, *others = (member.to_dict() for member in self.members)
+        differing = [{k: v for k, v in other.items() if v != first[k]} for other in others]
+        return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "members": [first, *differing]}
+
+    def with_settings(self, settings: Iterable[str]) -> EnsembleRecipe:
+        """Return the recipe with fields of every member changed, see `with_settings`."""
+        settings = list(settings)
+        return dataclasses.replace(self, members=tuple(with_settings(member, settings) for member in self.members))
+
+    def with_backbones(self, backbones: Sequence[str]) -> EnsembleRecipe:
+        """Return the recipe with a member for each of the backbones, the first members' settings in their order."""
+        members = [self.members[min(i, len(self.members) - 1)] for i in range(len(backbones))]
+        named = [
+            dataclasses.replace(m, name=b.replace("/", "-"), backbone=b)
+            for m, b in zip(members, backbones, strict=True)
+        ]
+        return dataclasses.replace(self, members=tuple(named))
+
+
 FIELDS: dict[str, Argument] = {field.name: field for field in arguments_of(Recipe)}
+
+
+def _document() -> str:
+    """Return the docstring of Recipe with a section on its fields, from their specifications."""
+    parts = [f"{Recipe.__doc__}\n\nParameters\n----------"]
+    for field in FIELDS.values():
+        kind = (
+            "dict"
+            if isinstance(field.default, tuple)
+            else "str"
+            if field.is_text
+            else "int"
+            if field.is_whole
+            else "float"
+        )
+        default = "" if field.default is dataclasses.MISSING else f", default {field.default!r}"
+        meaning = field.meaning[0].upper() + field.meaning[1:]
+        parts.append(f"{field.name} : {kind}{default}\n    {meaning} ({field.allowed}).")
+    parts.append(EXAMPLE)
+    return "\n".join(parts)
+
+
+EXAMPLE = """
+See Also
+--------
+load_recipe : Return a recipe by its name.
+train : Train a recipe into a run folder.
+
+Examples
+--------
+>>> import mitotype
+>>> recipe = mitotype.load_recipe("demo")
+>>> recipe.backbone
+'d4resnet-tiny'
+"""
+Recipe.__doc__ = _document()
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -21,7 +21,7 @@ from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import DataRecord, LogLine, OnLog, PluginRecord, RunRecord, SplitRecord, names
 from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
-from mitotype.fit import environment, lineage, ood, targets
+from mitotype.fit import environment, lineage, ood, target_images, targets
 from mitotype.fit.context import RunContext, load_run, required_px
 from mitotype.fit.folds import assign_folds
 from mitotype.fit.member import fit_member
@@ -72,6 +72,8 @@ def create(
         plans = plan_members(recipe, sorted(set(fold)))
         cohort = Cohort(cohort.name, rows, cohort.notes)
         sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
+        licenses = lineage.license_notes([sources["base"], *sources["teacher_bases"]])
+        fourier_targets = target_images.describe(recipe)
         record = RunRecord(
             recipe=recipe.to_dict(),
             overrides=recipe.overrides(),
@@ -89,7 +91,8 @@ def create(
             teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
             reads_labels=lineage.uses_labels(recipe),
             plugins=[PluginRecord(plugin.path.name, plugin.digest) for plugin in plugins.loaded()],
-            notes=[*cohort.notes, *lineage.license_notes([sources["base"], *sources["teacher_bases"]])],
+            fourier_targets=fourier_targets,
+            notes=[*cohort.notes, *licenses, *target_images.notes(fourier_targets)],
             started=run_layout.now(),
             **vars(environment.describe(recipe, device, len(plans), local=local)),
         )

@@ -14,7 +14,7 @@ from mitotype.features import features
 from mitotype.fit import lineage
 from mitotype.fit.recipe import FIELDS, Recipe
 from mitotype.fit.train.optimizers import optimizers
-from mitotype.fit.train.samplers import samplers
+from mitotype.fit.train.samplers import build_sampler
 from mitotype.fit.train.schedules import schedules
 from mitotype.losses import Objective, losses
 from mitotype.scores.abstentions import abstentions
@@ -33,7 +33,7 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: Augment(recipe.augment),
         lambda: tta_views(recipe.tta),
         lambda: Objective(recipe.objective),
-        lambda: samplers.build(recipe.sampler),
+        lambda: build_sampler(recipe.sampler),
         lambda: schedules.build(recipe.schedule),
         lambda: optimizers.build(recipe.optimizer),
         lambda: thresholds.build(recipe.threshold),
@@ -41,6 +41,7 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: adaptations.build(recipe.adaptation),
         lambda: _check_sizes(recipe),
         lambda: _check_losses(recipe),
+        lambda: _check_targets(recipe),
         lambda: _check_probe_members(recipe),
         lambda: _check_values(recipe),
     ):
@@ -54,8 +55,10 @@ def resolve_recipe(recipe: Recipe) -> Recipe:
     size_px = recipe.size_px
     if not size_px and recipe.backbone not in features:
         size_px = backbones.get(recipe.backbone).spec.size_px
-    init_from, teacher = _absolute(recipe.init_from), _absolute(recipe.teacher)
-    return dataclasses.replace(recipe, size_px=size_px, init_from=init_from, teacher=teacher)
+    init_from, teacher, targets = (
+        _absolute(path) for path in (recipe.init_from, recipe.teacher, recipe.fourier_targets)
+    )
+    return dataclasses.replace(recipe, size_px=size_px, init_from=init_from, teacher=teacher, fourier_targets=targets)
 
 
 def _absolute(source: str) -> str:
@@ -86,17 +89,16 @@ def _check_adaptation(recipe: Recipe, model_spec: ModelSpec) -> None:
         adaptation = adaptations.build(recipe.adaptation)
     except UserError:
         return
+    if reason := adaptation.unsupported_reason(model_spec):
+        raise UserError(
+            f"'{recipe.adaptation}' does not fit {recipe.backbone}: {reason}.", fix="set adaptation=full, or another"
+        )
     has_layers = model_spec.blocks > 0 or model_spec.state_dict_format != "own"  # timm knows the layers of its nets
     if not has_layers and (recipe.grad_checkpointing or adaptation.decay != 1):
         what = f"{recipe.backbone} has no blocks for grad_checkpointing=1 or for a learning rate that falls from block to block."
         raise UserError(what, fix="set grad_checkpointing=0 and adaptation=full")
     if adaptation.is_solved and Objective(recipe.objective).aux_heads():
         raise UserError("A probe has one head; its objective needs auxiliary heads.", allowed="objective=soft_bce")
-    if recipe.precision == "fp16" and not adaptation.is_trunk_frozen:
-        what = f"precision is fp16, in which the gradients of '{recipe.adaptation}' underflow."
-        raise UserError(
-            what, allowed="auto, bf16 or fp32; fp16 where the trunk is frozen (head, probe, knn, prototype)"
-        )
     if not adaptation.trains_base and not recipe.init_from:
         what = f"'{recipe.adaptation}' adapts pretrained weights, and init_from is empty: adapting random ones measures nothing."
         raise UserError(what, allowed="init_from=published, or a file, folder or run")
@@ -127,13 +129,25 @@ def _check_losses(recipe: Recipe) -> None:
         if term.compares_views and recipe.n_views < 2:
             what = f"The loss '{name}' compares views of a patch, and n_views is {recipe.n_views}."
             errors.add(UserError(what, fix="set n_views=2"))
-        if term.compares_views and recipe.mixup:
-            what = f"The loss '{name}' compares patches, which MixUp mixes."
-            errors.add(UserError(what, fix="set mixup=0"))
+        for field, title in (("mixup", "MixUp"), ("cutmix", "CutMix")):
+            if term.compares_views and getattr(recipe, field):
+                what = f"The loss '{name}' compares patches, which {title} mixes."
+                errors.add(UserError(what, fix=f"set {field}=0"))
     if recipe.teacher and not any(term.reads_teacher for term in terms.values()):
         what = f"teacher is '{recipe.teacher}', and no loss learns its scores."
         errors.add(UserError(what, fix="add distil to the objective, or leave teacher empty"))
     errors.raise_if_any()
+
+
+def _check_targets(recipe: Recipe) -> None:
+    """Check that target images are used where they are given. An invalid augment is reported elsewhere."""
+    try:
+        needs_targets = Augment(recipe.augment).needs_targets
+    except UserError:
+        return
+    if recipe.fourier_targets and not needs_targets:
+        what = f"fourier_targets is '{recipe.fourier_targets}', and augment has no step that reads it."
+        raise UserError(what, fix="add fourier to augment, or leave fourier_targets empty")
 
 
 def _check_probe_members(recipe: Recipe) -> None:

@@ -86,6 +86,7 @@ class Term:
     mixup: ClassVar[str]  # effect of MixUp on this term
     head: ClassVar[str | None] = None  # name of its auxiliary head and of its targets in Batch.aux
     n_outputs: int = 0  # outputs of that head
+    reads_logit: ClassVar[bool] = True  # False: without an auxiliary head it reads the embedding alone
     reads_labels: ClassVar[bool] = True  # False: self-supervised
     reads_teacher: ClassVar[bool] = False  # True: its target is the score of a teacher run
     compares_views: ClassVar[bool] = False  # True: needs every patch twice in a step, and no MixUp

@@ -8,6 +8,6 @@ from typing import TYPE_CHECKING
 from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
-    from mitotype.fit.recipe import Recipe
+    from mitotype.fit.recipe import EnsembleRecipe, Recipe
 
-recipes: Registry[Callable[[], Recipe]] = Registry("recipe", "recipes", "mitotype.recipes")
+recipes: Registry[Callable[[], Recipe | EnsembleRecipe]] = Registry("recipe", "recipes", "mitotype.recipes")

@@ -232,6 +232,29 @@ def from_table(
     return Scores(scored, table[list(SCORE_COLUMNS)].reset_index(drop=True), tuple(notes))
 
 
+def from_frame(frame: pd.DataFrame, *, patches: pd.DataFrame | None = None) -> Scores:
+    """Return the scores of a data frame with the columns of a table of scores, see `read`.
+
+    Without the column `patch_id` its rows are numbered. Raises a UserError for a score that is not a number.
+    """
+    rows = frame.reset_index(drop=True).rename_axis("row")
+    if "patch_id" not in rows:
+        rows["patch_id"] = [f"row {row}" for row in rows.index]
+    for column in (*SCALES, *NUMBERS):
+        if column in rows:
+            numbers = pd.to_numeric(rows[column], errors="coerce").astype(float)
+            wrong = (numbers.isna() & rows[column].notna()).to_numpy()
+            if wrong.any():
+                what = (
+                    f"The data frame, {_line(rows, wrong)}: {column} '{rows[column][wrong].iloc[0]}' is not a number."
+                )
+                raise UserError(what, fix="fix that cell")
+            rows[column] = numbers
+    if "label" in rows and not pd.api.types.is_numeric_dtype(rows["label"]):
+        rows["label"] = rows["label"].where(rows["label"].notna(), "")
+    return from_table(rows, "scores", patches=patches, source="The data frame")
+
+
 def _without_empty(rows: pd.DataFrame, score: str, source: str) -> pd.DataFrame:
     """Return the rows without columns that are empty throughout. Raises a UserError for the first empty cell of the others."""
     for column in ("patch_id", score, "dataset", "member", "part", "view"):

@@ -7,7 +7,7 @@ import numpy as np
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import Threshold
-from mitotype.scores.thresholds import thresholds
+from mitotype.scores.thresholds import ThresholdRule, thresholds
 
 
 def fit(
@@ -30,15 +30,24 @@ def fit(
     value = fitter.threshold(p, y)
     if not fitter.is_fitted:
         return Threshold(value, rule)
-    fold = case_folds(case, y, folds=folds, seed=seed)
-    predicted = np.zeros(len(y), bool)
-    for index in range(int(fold.max()) + 1):
-        others = fold != index
-        if not _has_both_classes(y[others]):
-            return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
-        predicted[~others] = p[~others] >= fitter.threshold(p[others], y[others])
+    predicted = cross_fitted(p, y, case_folds(case, y, folds=folds, seed=seed), fitter)
+    if predicted is None:
+        return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
     sensitivity, specificity = float(predicted[y == 1].mean()), float((~predicted[y == 0]).mean())
     return Threshold(value, rule, sensitivity, specificity, (sensitivity + specificity) / 2)
+
+
+def cross_fitted(
+    probability: np.ndarray, label: np.ndarray, fold: np.ndarray, rule: ThresholdRule
+) -> np.ndarray | None:
+    """Return whether each row reaches the threshold that `rule` gives on the other folds; None where these lack a class."""
+    predicted = np.zeros(len(label), bool)
+    for index in range(int(fold.max()) + 1):
+        others = fold != index
+        if not _has_both_classes(label[others]):
+            return None
+        predicted[~others] = probability[~others] >= rule.threshold(probability[others], label[others])
+    return predicted
 
 
 def _has_both_classes(label: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mitotype.core.schema import PATCH_PX
 from mitotype.transforms.distributions import target_index
 from mitotype.transforms.geometry import center_crop, check_size
 from mitotype.transforms.pipeline import Pipeline
@@ -28,15 +29,24 @@ class Augment(Pipeline):
     `bank_K3HW` contains the targets of `fourier`, uint8 or float. Without it the targets are other patches of the images
     that are given to `apply`: the one case in which a part of a batch differs from the whole.
 
-    Raises a UserError for an invalid spec, and for a bank whose images are smaller than the crop.
+    Raises a UserError for an invalid spec, and for a bank whose images are smaller than the crop. Without a crop the spec is
+    checked for published patches.
     """
 
     def __init__(self, spec: str, *, bank_K3HW: Tensor | None = None) -> None:
         super().__init__(spec, random=True)
+        for step in self.steps:
+            if isinstance(step.op, PixelOp):
+                step.op.check_crop(self.output_px(PATCH_PX))
         self._bank_K3HW = bank_K3HW
         self._buffer = Buffer()
         if bank_K3HW is not None:
             check_size(bank_K3HW, self.needs_px)
+
+    @property
+    def needs_targets(self) -> bool:
+        """Whether a step of the spec reads another image beside each patch."""
+        return any(isinstance(step.op, PixelOp) and step.op.needs_targets for step in self.steps)
 
     def sample_params(self, batch_size: int, generator: torch.Generator, input_px: int) -> Params:
         """Return the random parameters of `batch_size` patches of `input_px`: CPU tensors with one row per patch."""

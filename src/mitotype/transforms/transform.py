@@ -93,6 +93,9 @@ class PixelOp(Transform):
     kind = "pixel"
     needs_targets: ClassVar[bool] = False  # params["target_B3CC"] is another image for each patch
 
+    def check_crop(self, crop_px: int) -> None:
+        """Raise a UserError where the step would not do on a crop of that side what its name promises."""
+
     def sample_params(self, batch_size: int, generator: torch.Generator, crop_px: int) -> Params:
         """Return the random parameters of `batch_size` patches, on the CPU."""
         raise NotImplementedError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -27,13 +25,6 @@ def benchmark_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(benchmark_root: Path, tmp_path: Path) -> Path:
     """Return a copy of the benchmark that a test may change."""
     return Path(shutil.copytree(benchmark_root, tmp_path / "AMi-Br_Benchmark"))
-
-
-def test_every_dataset_has_title_license_and_counts() -> None:
-    for name in datasets.datasets.names():
-        dataset = datasets.datasets.get(name)
-        assert dataset.title and dataset.license
-        assert name in ("folder", "synthetic") or "all" in dataset.counts
 
 
 def test_the_benchmark_root_has_a_cohort_list_per_part(benchmark_root: Path) -> None:
@@ -169,23 +160,8 @@ def test_atnorm_md_has_slides_from_the_table_and_votes_from_the_csv(root: Path) 
     assert cohort.rows["votes"].isna().all() and any("no votes" in note for note in cohort.notes)
 
 
-MIDOG_LINES = (
-    "1.png,201.tiff,5047,459,canine lung cancer,3D Histech,VMU Vienna,Canine,NMF,NMF,,NMF",
-    "2.png,002.tiff,4422,216,human breast cancer,Hamammatsu XR,UMC Utrecht,Human,AMF,AMF,NMF,NMF",
-    "3.png,302.tiff,11,12,human melanoma,Hamamatsu XR,UMC Utrecht,Human,AMF,AMF,,AMF",
-)
-
-
-def write_midog(folder: Path, *lines: str) -> Path:
-    (folder / "png").mkdir(parents=True)
-    for number in (1, 2, 3):
-        examples.write_image(folder / "png" / f"{number}.png", number)
-    (folder / midog25.CSV_NAME).write_text("\n".join([examples.MIDOG_HEADER, *(lines or MIDOG_LINES)]) + "\n")
-    return folder
-
-
 def test_midog25_notes_spellings_and_contradictions(tmp_path: Path) -> None:
-    folder = write_midog(tmp_path / "MIDOG25")
+    folder = examples.write_midog(tmp_path / "MIDOG25")
     (cohort,) = datasets.read(str(folder), part="train")
     rows = cohort.rows.set_index("patch_id")
     assert (
@@ -204,15 +180,15 @@ def test_midog25_notes_spellings_and_contradictions(tmp_path: Path) -> None:
 
 def test_a_tumour_of_two_laboratories_is_two_domains(tmp_path: Path) -> None:
     line = "{}.png,{}.tiff,1,2,canine soft tissue sarcoma,3D Histech,{},Canine,NMF,NMF,,NMF"
-    lines = [line.format(1, 1, "AMC New York"), line.format(2, 2, "VMU Vienna"), MIDOG_LINES[2]]
-    (cohort,) = datasets.read(str(write_midog(tmp_path / "MIDOG25", *lines)), part="train")
+    lines = [line.format(1, 1, "AMC New York"), line.format(2, 2, "VMU Vienna"), examples.MIDOG_LINES[2]]
+    (cohort,) = datasets.read(str(examples.write_midog(tmp_path / "MIDOG25", *lines)), part="train")
     assert cohort.rows["domain"].tolist() == [
         "canine soft tissue sarcoma, AMC New York", "canine soft tissue sarcoma, VMU Vienna", "human melanoma",
     ]  # fmt: skip
 
 
 def test_midog25_reads_a_zip_and_a_folder_beside_its_csv(tmp_path: Path) -> None:
-    folder = write_midog(tmp_path / "MIDOG25")
+    folder = examples.write_midog(tmp_path / "MIDOG25")
     expected = datasets.read(str(folder), part="train")[0].rows.drop(columns="path")
     with zipfile.ZipFile(folder / "set.zip", "w") as archive:
         for number in (1, 2, 3):
@@ -241,7 +217,7 @@ def test_midog25_reads_a_zip_and_a_folder_beside_its_csv(tmp_path: Path) -> None
     ],
 )
 def test_errors_of_midog25(tmp_path: Path, change: object, message: str) -> None:
-    folder = write_midog(tmp_path / "MIDOG25")
+    folder = examples.write_midog(tmp_path / "MIDOG25")
     csv = folder / midog25.CSV_NAME
     csv.write_text(change(csv.read_text()))  # type: ignore[operator]
     with pytest.raises(UserError, match=message):
@@ -285,17 +261,10 @@ def test_the_download_folder_is_read_as_its_dataset(benchmark_root: Path, tmp_pa
         (cohort,) = datasets.read(source, part="train")
         assert (cohort.name, len(cohort)) == ("amibr-train", 8)
     assert len(datasets.read(str(data), part="test")) == 3
-    write_midog(data / "MIDOG25")
+    examples.write_midog(data / "MIDOG25")
     assert datasets.read(f"midog25={data}", part="train")[0].name == "midog25"
     with pytest.raises(UserError, match=r"holds several datasets(.|\n)*AMi-Br_Benchmark, .*MIDOG25"):
         datasets.read(str(data), part="train")
-
-
-def test_the_registry_loads_no_torch() -> None:
-    code = "import sys; from mitotype.datasets import datasets; datasets.names(); print(sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for heavy in ("torch", "sklearn", "scipy.spatial"):
-        assert f"'{heavy}'" not in loaded
 
 
 @pytest.mark.real

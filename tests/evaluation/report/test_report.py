@@ -12,9 +12,10 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from mitotype.core.metric_titles import TABLE_METRICS
+from mitotype.core.run_layout.evaluation import PublishedResult
 from mitotype.core.schema import NOTICE, NOTICE_LONG
 from mitotype.evaluation import evaluate, render_report
+from mitotype.evaluation.metrics import metrics_of
 from mitotype.evaluation.report import text
 from mitotype.evaluation.results import Evaluation
 from mitotype.scores import table
@@ -75,7 +76,7 @@ def test_reasons_for_one_class(small: Scores) -> None:
 def test_report_and_text_have_the_same_numbers(evaluation: Evaluation, page: str) -> None:
     shown = text.evaluation_text(evaluation)
     for entry in evaluation.entries:
-        for name in TABLE_METRICS:
+        for name in metrics_of("set"):
             value = entry.headline.metrics[name].value
             assert f">{value:.3f}<" in page and f"{value:.3f}".removeprefix("0") in shown
     assert max(map(len, shown.splitlines()[:40])) <= 130 and NOTICE in shown
@@ -106,10 +107,18 @@ def test_errors_are_shown_with_images(tmp_path: Path, make_cohort: Callable[...,
 
 def test_published_table_is_in_the_report(make_cohort: Callable[..., Scores]) -> None:
     scores = make_cohort(members=2).take(part="test", datasets=["atnorm-br"])
-    result = evaluate(scores, n_boot=120, about=ABOUT)
-    page = render_report(result)
+    best = PublishedResult("The best", 746, 0.7788, 0.871, "ViT-L", "Swin-B", source="A journal")
+    evaluation = evaluate(scores, n_boot=120, about=ABOUT)
+    result = evaluation.with_published({"atnorm-br": best})
+    page, shown = render_report(result), text.evaluation_text(result)
     assert "Published numbers" in page and "0.7788" in page and "746 files, all of them" in page
-    assert "published best .7788 (ViT-L)" in text.evaluation_text(result)
+    assert "Published best: A journal." in page and "shape descriptors" not in page and "The best" in page
+    assert "published best .7788 (ViT-L), AUROC .871 (Swin-B)\n" in shown
+    with_floor = evaluation.with_published({"atnorm-br": replace(best, floor_single=0.7, floor_source="ours")})
+    assert "Baseline: ours;" in render_report(with_floor) and "baseline of shape" in text.evaluation_text(with_floor)
+    for name, files in (("atnorm-md", 746), ("atnorm-br", 745)):
+        other = evaluation.with_published({name: replace(best, files=files)})
+        assert "Published numbers" not in render_report(other)
 
 
 def test_report_of_a_minimal_csv(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from mitotype.core.run_layout.member import (
     read_weights,
 )  # fmt: skip
 from mitotype.core.run_layout.ood import LinearDetector, OodRates, OodRecord, read_ood
+from mitotype.core.run_layout.operating import OperatingCurve, OperatingPoint
 from mitotype.core.run_layout.patches import read_patches, read_scores
 from mitotype.core.run_layout.run import (
     DataRecord,
@@ -30,6 +31,7 @@ from mitotype.core.run_layout.run import (
     PluginRecord,
     RunRecord,
     SplitRecord,
+    TargetsRecord,
     deployed_members,
     read_finished_run,
     read_run,
@@ -59,9 +61,12 @@ __all__ = [
     "OodRates",
     "OodRecord",
     "Opening",
+    "OperatingCurve",
+    "OperatingPoint",
     "PluginRecord",
     "RunRecord",
     "SplitRecord",
+    "TargetsRecord",
     "Threshold",
     "Variant",
     "WeightsSource",

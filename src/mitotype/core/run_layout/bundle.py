@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
@@ -18,6 +18,7 @@ from mitotype.core.run_layout.ensemble import EnsembleRecord
 from mitotype.core.run_layout.evaluation import EvaluationRecord, Interval
 from mitotype.core.run_layout.ledger import Opening
 from mitotype.core.run_layout.ood import OodRecord
+from mitotype.core.run_layout.operating import OperatingCurve
 from mitotype.core.run_layout.run import RunRecord
 
 PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}"
@@ -59,10 +60,10 @@ class LocalLabelsRecord(Record, frozen=True, kw_only=True):
 
 
 class BundleRecord(Record, frozen=True, kw_only=True):
-    """bundle.json. `member_tta` are the views of members where they differ, `ensemble` is what it was made of if not a run,
-    `local_labels` what its decision was adapted to.
+    """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it.
 
-    `files` are the digests of all other files, `digest` is that of this record without it.
+    `member_tta` are the views of members where they differ, `ensemble` is what it was made of if not a run, `local_labels` what
+    its decision was adapted to. `operating` is not in bundles that were made before it was stored.
     """
 
     format: Literal[1, 2] = 2
@@ -79,6 +80,7 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     test: EvaluationRecord | None = None
     out_of_fold: EvaluationRecord | None = None
     openings: list[Opening] = []
+    operating: OperatingCurve | UnsetType = UNSET
     member_digests: dict[Name, Digest] = {}
     licenses: LicenseRecord = LicenseRecord()
     files: dict[BundleFile, Digest]

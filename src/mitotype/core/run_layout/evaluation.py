@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 from mitotype.core import records
 from mitotype.core.records import Count, Format2, Name, Record, Share, Text
 from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
@@ -103,10 +105,11 @@ class Experts(Record, frozen=True):
     patches: Count
 
 
-class PublishedResult(Record, frozen=True):
+class PublishedResult(Record, frozen=True, omit_defaults=True):
     """The published best and the baseline (`floor_*`) on one test set: balanced accuracy at 0.5 and AUROC, over all `files`.
 
     `floor_single` is the mean of five single models, as the published best is; the others are of the mean of the five.
+    `source` and `floor_source` are the origin of these numbers.
     """
 
     title: Text
@@ -115,9 +118,11 @@ class PublishedResult(Record, frozen=True):
     auroc: float
     net: Text
     auroc_net: Text
-    floor_single: float
-    floor_balanced_accuracy: float
-    floor_auroc: float
+    floor_single: Number = None
+    floor_balanced_accuracy: Number = None
+    floor_auroc: Number = None
+    source: Text = ""
+    floor_source: Text = ""
 
 
 class EntryRecord(Record, frozen=True, kw_only=True):
@@ -185,14 +190,31 @@ class SettingsRecord(Record, frozen=True, kw_only=True):
     decision_digests: Count = 0
 
 
+class MetricRecord(Record, frozen=True):
+    """A metric of the file: its title in running text, its head over a column, and the tables that show it."""
+
+    name: Name
+    title: Text
+    head: Text
+    tables: list[Name]
+
+
 class EvaluationRecord(Format2, frozen=True, kw_only=True):
-    """evaluation.json."""
+    """evaluation.json. `metrics` are in the order of the columns; a file of 0.1.0 has none."""
 
     about: About
     settings: SettingsRecord
     entries: Sequence[EntryRecord]
     checks: list[Finding]
     notes: list[Text]
+    metrics: list[MetricRecord] | UnsetType = UNSET  # absent where 0.1.0 wrote none: the digest of a bundle covers it
+
+    def metrics_of(self, table: str) -> list[MetricRecord]:
+        """Return the metrics of a table ("set", "group", "calibration"); a file without titles shows all by their names."""
+        names = self.entries[0].variants[0].metrics if self.entries else {}
+        unnamed = [MetricRecord(name, name.replace("_", " "), name, ["set", "group"]) for name in names]
+        known = unnamed if isinstance(self.metrics, UnsetType) else self.metrics
+        return [metric for metric in known if table in metric.tables]
 
     @classmethod
     def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ DONE = "DONE"
 MEMBER = "member.json"
 WEIGHTS = "model.safetensors"
 HEAD = "head.json"
+DIFFICULTY = "difficulty.npy"  # of every training patch (columns) after every epoch that a sampler needs it of (rows)
 
 # an ensemble of runs
 ENSEMBLE = "ensemble.json"
@@ -54,7 +55,7 @@ SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a fold
 BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
 ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
 OWN_FILES = frozenset(
-    (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD)
+    (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY)
 )  # no name of an output
 
 

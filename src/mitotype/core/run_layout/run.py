@@ -45,6 +45,13 @@ class PluginRecord(Record, frozen=True):
     digest: Digest
 
 
+class TargetsRecord(Record, frozen=True):
+    """The target images of the augmentation: their folder ("" for photographs of scikit-image) and the digest of each."""
+
+    folder: Text
+    digests: list[Digest]
+
+
 class Machine(Record, frozen=True, kw_only=True):
     processor: Text = ""
     cores: Count | None = None
@@ -57,7 +64,8 @@ class RunRecord(Format2, frozen=True, kw_only=True):
     """run.json. `recipe` holds every field of the recipe, `overrides` those that differ from its defaults.
 
     `bases` and `teachers` are the digests, by member, of the weights that it starts from and of the members that it learns
-    from. `workers` members are trained at once, each with `threads` threads.
+    from; `fourier_targets` is None where the augmentation needs no target images. `workers` members are trained at once, each with
+    `threads` threads.
     """
 
     recipe: RecipeFields
@@ -69,6 +77,7 @@ class RunRecord(Format2, frozen=True, kw_only=True):
     teachers: dict[Name, dict[Name, Digest]] | None = None
     reads_labels: bool | None = None
     plugins: list[PluginRecord] = []
+    fourier_targets: TargetsRecord | None = None
     notes: list[Text] = []
     device: Name
     precision: Name

@@ -13,6 +13,7 @@ from mitotype.core.packing import pack_images
 from mitotype.core.schema import ATYPICAL, NORMAL, Cohort
 from mitotype.datasets.audit.agreement import agreement
 from mitotype.datasets.audit.near_duplicates import SIDE, find_near_duplicates, to_gray
+from mitotype.datasets.dataset import named_parts
 from mitotype.datasets.overlaps import published_overlaps
 
 SEVERITIES = ("error", "warning", "note")
@@ -149,7 +150,7 @@ def _published(rows: pd.DataFrame) -> list[Finding]:
     for dataset in dict.fromkeys(rows["dataset"].astype(str)):
         own = Cohort(dataset, rows[rows["dataset"] == dataset])
         for test, mask in published_overlaps(own, list(own.rows["digest"])).items():
-            if dataset not in (test, test.removesuffix("-test")):
+            if dataset not in (test, named_parts()[test][0]):
                 ids = tuple(own.rows["patch_id"][mask])
                 text = f"{len(ids)} patches of {dataset} belong to {test} or to its cases: --hold-out {test}"
                 findings.append(Finding("M006", "warning", text, ids))

@@ -9,10 +9,11 @@ import pandas as pd
 
 from mitotype.core import tables
 from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.run_layout.evaluation import PublishedResult
 from mitotype.core.schema import Cohort
-from mitotype.datasets import fingerprints, layout
+from mitotype.datasets import fingerprints, layout, published
 from mitotype.datasets.assemble import add_votes, assemble
-from mitotype.datasets.dataset import Dataset, Source, datasets
+from mitotype.datasets.dataset import Dataset, Part, Source, datasets
 
 TITLE = "AMi-Br"
 LABELS_CSV, SPLIT_CSV = "AMI-BR.csv", "amibr_train_split.csv"
@@ -30,6 +31,55 @@ BENCHMARK_SOURCE = Source(
         ("AtNorM-MD_expert_votes.csv", "363db789f5d1814be676d701d89646631703dc963b7f28b8f2c4db76eb543193"),
     ),
 )
+
+BEST = PublishedResult(
+    title="AMi-Br test",
+    files=826,
+    balanced_accuracy=0.8135,
+    auroc=0.903,
+    net="Virchow2, LoRA",
+    auroc_net="Swin-B",
+    floor_single=0.781,
+    floor_balanced_accuracy=0.788,
+    floor_auroc=0.865,
+    source=published.BEST_SOURCE,
+    floor_source=published.BASELINE_SOURCE,
+)
+STUDY: published.StudyTable = {  # see published.from_table
+    "full": {
+        "efficientnetv2-m": (7474, 167, 8315, 168, 7474, 7423, 7276, 7415, 7781),
+        "swin-base": (8052, 124, 9029, 112, 8235, 8141, 7972, 7882, 8031),
+        "vit-l16": (7899, 268, 8872, 107, 8212, 7630, 7696, 7720, 8239),
+    },
+    "probe": {
+        "virchow": (6029, 132, 6520, 168),
+        "virchow2": (6089, 192, 6637, 214),
+        "h-optimus-0": (6319, 153, 6801, 181),
+        "h-optimus-1": (5943, 132, 6518, 152),
+        "gigapath": (6091, 140, 6569, 132),
+        "uni": (6339, 189, 6949, 275),
+        "uni2-h": (6220, 95, 6765, 157),
+    },
+    "lora": {
+        "virchow": (7878, 250, 8891, 150, 7580, 7704, 7895, 8316, 7894),
+        "virchow2": (8135, 145, 9026, 51, 7914, 8100, 8135, 8367, 8162),
+        "h-optimus-0": (7846, 169, 8721, 148, 7599, 7933, 7824, 7766, 8107),
+        "h-optimus-1": (7762, 110, 8611, 83, 7875, 7854, 7622, 7824, 7638),
+        "gigapath": (7602, 113, 8682, 122, 7750, 7501, 7677, 7443, 7637),
+        "uni": (7952, 92, 8839, 59, 8069, 7793, 7995, 7923, 7979),
+        "uni2-h": (7138, 121, 8153, 211, 7176, 7021, 7025, 7118, 7351),
+    },
+}
+
+
+def table() -> pd.DataFrame:
+    """Return the shipped table. A slide has the same id in every dataset: 'MIDOG++/002.tiff'."""
+    rows = fingerprints.read_table(fingerprints.TABLES / "amibr.csv.gz")
+    origin = rows.index.str.split("_").str[0]
+    return rows.assign(
+        case_id=origin.map({"MIDOG21": "MIDOG++/", "TUPAC16": "TUPAC16/"}) + rows["slide"],
+        part=rows["fold_study"].isna().map({True: "test", False: "train"}),
+    )
 
 
 def detect(path: Path) -> bool:
@@ -54,17 +104,16 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
             f"'{path}' holds no {TITLE}: no folders Atypical and Normal, and no patches/ with them.",
             fix="give the folder of AMi-Br_Benchmark or of AMI-BR.csv with patches/, or: mitotype fetch amibr DIR",
         )
-    table = fingerprints.table("amibr")
+    known = table()
     labels_csv, split_csv = _csvs(path)
     if split_csv is not None:
-        _check_split(split_csv, table)
+        _check_split(split_csv, known)
     images = layout.images_by_stem(root, TITLE)
     if part != "all":
-        other = table.index[table["part"] != part]
+        other = known.index[known["part"] != part]
         images = {stem: image for stem, image in images.items() if stem not in other}
-        table = table[table["part"] == part]
-    rows = table[["label", "part", "slide", "domain"]].copy()
-    rows["case_id"] = fingerprints.case_ids("amibr", table)
+        known = known[known["part"] == part]
+    rows = known[["label", "part", "slide", "domain", "case_id"]].copy()
     rows["scanner"] = rows["domain"].where(rows.index.str.startswith("MIDOG21"), "").str.removeprefix("MIDOG21 ")
     rows["tumour"], rows["species"] = "human breast cancer", "human"
     rows = _with_votes(rows, labels_csv or split_csv)
@@ -137,6 +186,18 @@ datasets.add("amibr")(
             "MIDOG 2025 Track 2 holds all 1,721 MIDOG21 figures of AMi-Br, 429 of them in its test part",
             "49 pairs of figures of one slide lie within 64 px of each other",
         ),
+        parts={
+            "amibr-train": Part(split="train"),
+            "amibr-test": Part(
+                split="test",
+                is_test_set=True,
+                published=BEST,
+                study=published.from_table(STUDY),
+                study_source=published.STUDY_SOURCE,
+            ),
+        },
+        fingerprints=table,
+        in_benchmark=True,
         sources=(
             BENCHMARK_SOURCE,
             Source(

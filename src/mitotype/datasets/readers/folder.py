@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +17,7 @@ from mitotype.datasets import layout
 from mitotype.datasets.dataset import Dataset, datasets
 
 OPTIONAL_TEXT = ("case_id", "domain", "scanner", "tumour", "species")
+OTHER_COLUMNS = ("patch_id", "dataset", "part", "expert_votes", "sub_label_1", "sub_label_2")  # of a data frame
 OPTIONAL_NUMBERS = ("votes_for", "votes", "mpp_um", "page")
 
 
@@ -54,6 +55,27 @@ def read(path: Path, part: str, mpp_um: float | None) -> Cohort:
     return Cohort(name, _complete(rows, name, mpp_um, notes), tuple(notes))
 
 
+def read_frame(frame: pd.DataFrame, name: str, mpp_um: float | None) -> Cohort:
+    """Return the cohort of a data frame with the columns of a csv, see `read`, and any other columns of a cohort.
+
+    Paths are relative to the working folder. `patch_id` and `dataset` are derived as for a csv where they are absent.
+    """
+    rows = _checked(lambda errors: image_list.from_frame(frame, errors, numbers=OPTIONAL_NUMBERS), "the data frame")
+    for column in OTHER_COLUMNS:
+        if column in frame:
+            rows[column] = frame[column].to_numpy()
+    rows["path"] = [str(Path(path).absolute()) for path in rows["path"]]
+    if not len(rows):
+        raise UserError("The data frame has no rows.", fix="give the rows of the images")
+    notes: list[str] = []
+    rows = _expand_pages(rows, name, mpp_um, notes)
+    if "patch_id" not in rows:
+        rows["patch_id"] = _patch_ids(name, Path.cwd(), rows)
+    if "dataset" not in rows:
+        rows["dataset"] = name
+    return Cohort(name, _complete(rows, name, mpp_um, notes), tuple(notes))
+
+
 def _from_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     classes = layout.class_folders(folder)
     if not classes:
@@ -69,18 +91,25 @@ def _from_folder(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _from_csv(csv: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of a csv with full paths, labels and checked numbers, and notes; errors are raised together."""
+    """Return the rows of a csv with full paths, labels and checked numbers, and notes."""
+    rows = _checked(lambda errors: image_list.read_list(csv, errors, numbers=OPTIONAL_NUMBERS), f"'{csv}'")
+    return rows, _unlisted_notes(csv, rows["path"])
+
+
+def _checked(read_rows: Callable[[ErrorCollector], pd.DataFrame], source: str) -> pd.DataFrame:
+    """Return the rows of a list with the columns of a cohort, labels as numbers; errors are raised together."""
     errors = ErrorCollector()
-    table = image_list.read_list(csv, errors, numbers=OPTIONAL_NUMBERS)
+    table = read_rows(errors)
     rows = table[[column for column in ("path", *OPTIONAL_TEXT, *OPTIONAL_NUMBERS) if column in table]].copy()
     if "label" in table:
         with errors.capture():
-            rows["label"] = labels.parse_labels(table["label"], f"'{csv}'")
+            rows["label"] = labels.parse_labels(table["label"], source)
     if not errors.errors and {"votes", "votes_for"} <= set(rows) and (rows["votes_for"] > rows["votes"]).any():
         line = rows.index[rows["votes_for"] > rows["votes"]][0]
-        errors.add(UserError(f"'{csv}' line {line} has more votes_for than votes.", fix="fix that row"))
+        what = f"{source} {rows.index.name or 'line'} {line} has more votes_for than votes."
+        errors.add(UserError(what, fix="fix that row"))
     errors.raise_if_any()
-    return rows.reset_index(drop=True), _unlisted_notes(csv, rows["path"])
+    return rows.reset_index(drop=True)
 
 
 def _unlisted_notes(csv: Path, paths: Iterable[str]) -> list[str]:

@@ -140,6 +140,7 @@ datasets.add("midog25")(
         citation="Weiss et al., A Dataset of Atypical vs Normal Mitoses Classification for MIDOG 2025, Zenodo 2025, "
         "doi:10.5281/zenodo.16044804",
         counts={"all": (10189, 1748)},
+        overlaps=("amibr", "atnorm-md"),
         known_overlaps=(
             "holds all of AtNorM-MD (60 slides): --hold-out atnorm-md",
             "holds all 1,721 MIDOG21 figures of AMi-Br, 429 of them in its test part: --hold-out amibr-test",

@@ -6,7 +6,7 @@ import numpy as np
 
 from mitotype.core.schema import TEST
 from mitotype.evaluation.checks.check import Evidence, add_check
-from mitotype.evaluation.metrics import auroc
+from mitotype.evaluation.metrics import compute
 from mitotype.scores.ensemble import mean_logit
 
 MIN_AUROC = 0.4
@@ -26,7 +26,8 @@ def inverted_scores(evidence: Evidence) -> str | None:
         return None
     rows = test.joined(mean_logit(test)).dropna(subset=["label"])
     for dataset, group in rows.groupby("dataset", sort=False):
-        number = auroc(group["label"].to_numpy(float), group["logit"].to_numpy(float))
+        label, logit = (group[name].to_numpy(float) for name in ("label", "logit"))
+        number = compute("auroc", label, logit > 0, logit)
         if not np.isnan(number.value) and number.value < MIN_AUROC:
             return f"AUROC is {number.value:.3f} on '{dataset}'."
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mitotype.core.schema import TEST
 from mitotype.evaluation.checks.check import Evidence, add_check, split_rows
 
 
@@ -15,7 +16,8 @@ def known_overlap(evidence: Evidence) -> str | None:
     To fix it: train with `--hold-out` naming the test set, or test on a set that is external (AtNorM-Br is).
     """
     training, test = split_rows(evidence)
-    tested = set(test["dataset"].astype(str)) - set(evidence.held_out)
+    held_out = {name.removesuffix(f"-{TEST}") for name in evidence.held_out} | set(evidence.held_out)
+    tested = set(test["dataset"].astype(str)) - held_out
     for name in training["dataset"].astype(str).unique():
         shared = [other for other in evidence.overlaps.get(name, ()) if other in tested and other != name]
         if shared:

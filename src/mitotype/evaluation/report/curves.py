@@ -8,7 +8,8 @@ import numpy as np
 
 from mitotype.core.rates import divide
 from mitotype.evaluation.interval import t_interval
-from mitotype.evaluation.metrics import Number, ece_bin
+from mitotype.evaluation.metrics import Number
+from mitotype.evaluation.metrics.probability import ece_bin
 from mitotype.evaluation.resample import Bootstrap
 
 BAND_REPLICATES = 400

@@ -15,11 +15,10 @@ from PIL import Image
 
 from mitotype.core import images, number_format, templates
 from mitotype.core.errors import UserError
-from mitotype.core.metric_titles import TITLES
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import NOTICE, NOTICE_LONG, OUT_OF_FOLD, PATCH_PX
-from mitotype.evaluation import published
-from mitotype.evaluation.metrics import METRICS, SHOWN
+from mitotype.evaluation.metrics import metrics, metrics_of
+from mitotype.evaluation.metrics.metric import GROUP, SET
 from mitotype.evaluation.report import plots
 from mitotype.evaluation.report.text import calibration_line
 from mitotype.evaluation.resample import bootstrap_cases
@@ -43,14 +42,32 @@ def render_report(evaluation: Evaluation, *, n_errors: int = N_ERRORS) -> str:
         notice=NOTICE,
         notice_long=NOTICE_LONG,
         evaluation=evaluation,
-        columns=SHOWN,
-        metrics=list(METRICS.values()),
+        columns=metrics_of(SET),
+        group_columns=metrics_of(GROUP),
+        metrics=metrics_of(),
+        smaller_is_better=[m.title for m in metrics_of(SET).values() if m.larger_is_better is False],
+        capitalized=_capitalized,
         entries=[_entry_view(evaluation, entry, n_errors) for entry in evaluation.entries],
         published=[entry for entry in evaluation.entries if entry.published],
-        sources={"benchmark": published.BENCHMARK, "baseline": published.BASELINE},
+        sources=_sources(evaluation),
         decision=describe_decision(evaluation),
         settings=_settings(evaluation),
     )
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _sources(evaluation: Evaluation) -> str:
+    """Return the origin of the published results and of the baselines, each once."""
+    results = [entry.published for entry in evaluation.entries if entry.published]
+    published, baselines = ({getattr(r, name): None for r in results} for name in ("source", "floor_source"))
+    parts = [
+        *(f"Published best: {source}" for source in published if source),
+        *(f"Baseline: {source}; a model below it is worse than shape descriptors" for source in baselines if source),
+    ]
+    return ". ".join(parts)
 
 
 def describe_decision(evaluation: Evaluation) -> str:
@@ -131,7 +148,7 @@ def _forest(entry: Entry) -> str:
         )
         for group in entry.domains
     ]
-    return plots.forest_plot(rows, entry.headline.metrics[name], TITLES[name])
+    return plots.forest_plot(rows, entry.headline.metrics[name], metrics.get(name).title)
 
 
 def _gallery(errors: pd.DataFrame, n_errors: int, *, ascending: bool) -> dict[str, Any]:

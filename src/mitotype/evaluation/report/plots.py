@@ -16,9 +16,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mitotype.core.metric_titles import TITLES
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import CLASS_NAMES
+from mitotype.evaluation.metrics import metrics
 from mitotype.evaluation.report.curves import GRID, reliability_curve, roc_curve
 from mitotype.evaluation.resample import Bootstrap
 from mitotype.scores.risk_coverage import risk_coverage
@@ -53,10 +53,11 @@ STYLE: Any = {
     "savefig.facecolor": "none",
 }
 SMALL: Any = {"va": "center", "color": GREY, "fontsize": 7.5}
+Drawing = Callable[[Any, Axes], None]  # draws into a figure or a part of one, and its axes
 FONTS = "system-ui, -apple-system, 'Segoe UI', 'Helvetica Neue', Arial, sans-serif"
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Figure, Axes], None]) -> str:
+def _svg(size: tuple[float, float], draw: Drawing) -> str:
     """Return a figure as SVG in the reader's own fonts; the same numbers give the same bytes."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
@@ -85,6 +86,12 @@ def roc_plot(
     label: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap, at: tuple[float, float], *, level: float = 0.95
 ) -> str:
     """Return the ROC curve with its band over cases; `at` is (sensitivity, specificity) of the decision."""
+    return _svg(PANEL, roc_drawing(label, probability, bootstrap, at, level=level))
+
+
+def roc_drawing(
+    label: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap, at: tuple[float, float], *, level: float = 0.95
+) -> Drawing:
     curve = roc_curve(label, probability, bootstrap, level=level)
 
     def draw(_: Figure, axes: Axes) -> None:
@@ -94,11 +101,17 @@ def roc_plot(
         axes.plot(1 - at[1], at[0], "o", color=RED, markersize=5)
         axes.annotate("as decided", (1 - at[1], at[0]), (7, -10), textcoords="offset points", color=RED)
 
-    return _svg(PANEL, draw)
+    return draw
 
 
 def calibration_plot(label: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap, *, level: float = 0.95) -> str:
     """Return the share of atypical figures against mean P(atypical) per bin with bounds, above the counts of the bins."""
+    return _svg(PANEL, calibration_drawing(label, probability, bootstrap, level=level))
+
+
+def calibration_drawing(
+    label: np.ndarray, probability: np.ndarray, bootstrap: Bootstrap, *, level: float = 0.95
+) -> Drawing:
     curve = reliability_curve(label, probability, bootstrap, level=level)
 
     def draw(figure: Figure, axes: Axes) -> None:
@@ -120,7 +133,7 @@ def calibration_plot(label: np.ndarray, probability: np.ndarray, bootstrap: Boot
         low.set_yticks([0, int(np.histogram(probability, edges)[0].max())])
         low.grid(False)
 
-    return _svg(PANEL, draw)
+    return draw
 
 
 def risk_plot(label: np.ndarray, probability: np.ndarray, threshold: float, coverage: float | None) -> str:
@@ -134,7 +147,7 @@ def risk_plot(label: np.ndarray, probability: np.ndarray, threshold: float, cove
             ("specificity", GREY, 0.9),
             ("balanced_accuracy", BLUE, 1.7),
         ):
-            axes.plot(table["coverage"], table[name], color=color, linewidth=width, label=TITLES[name])
+            axes.plot(table["coverage"], table[name], color=color, linewidth=width, label=metrics.get(name).title)
         if coverage is not None:
             axes.axvline(coverage, color=INK, linewidth=0.8, linestyle=(0, (2, 3)))
             axes.text(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mitotype.core import number_format
-from mitotype.core.metric_titles import CALIBRATION_METRICS, SHORT_TITLES, TABLE_METRICS
 from mitotype.core.run_layout.evaluation import Group, Interval
 from mitotype.core.schema import NOTICE
 from mitotype.core.text_tables import plain
 from mitotype.evaluation.compare import ComparedSet, Comparison
+from mitotype.evaluation.metrics import metrics, metrics_of
+from mitotype.evaluation.metrics.metric import CALIBRATION, SET
 from mitotype.evaluation.results import Entry, Evaluation
-
-TABLE_TITLES = [SHORT_TITLES[name] for name in TABLE_METRICS]
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
@@ -45,22 +44,25 @@ def _entry(entry: Entry) -> str:
     head = f"{entry.name}: {entry.patches} patches, {entry.atypical} atypical, {entry.cases} cases"
     if entry.unlabelled:
         head += f", {entry.unlabelled} unlabelled left out"
-    rows = []
+    columns, rows = metrics_of(SET), []
     for variant in entry.variants:
-        intervals = [variant.metrics.get(name) for name in TABLE_METRICS]
+        intervals = [variant.metrics.get(name) for name in columns]
         rows.append([variant.title, *(_number(interval.value if interval else None) for interval in intervals)])
         rows.append(["", *(_bounds(interval) if interval else "" for interval in intervals)])
-    parts = [head, plain(["", *TABLE_TITLES], rows)]
+    parts = [head, plain(["", *(metric.head for metric in columns.values())], rows)]
     if calibration := calibration_line(entry):
         parts.append(calibration)
     published = entry.published
     if published:
         parts.append(
             f"published best {_number(published.balanced_accuracy, 4)} ({published.net}),"
-            f" AUROC {_number(published.auroc)} ({published.auroc_net});"
-            f" baseline of shape descriptors {_number(published.floor_single)},"
-            f" mean of five {_number(published.floor_balanced_accuracy)}"
+            f" AUROC {_number(published.auroc)} ({published.auroc_net})"
         )
+        if published.floor_single is not None:
+            parts[-1] += (
+                f"; baseline of shape descriptors {_number(published.floor_single)},"
+                f" mean of five {_number(published.floor_balanced_accuracy)}"
+            )
     if len(entry.domains) > 1:
         parts.append(_groups("domain", entry.domains))
     if entry.agreement:
@@ -80,12 +82,11 @@ def _entry(entry: Entry) -> str:
 
 
 def calibration_line(entry: Entry) -> str:
-    """Return slope, intercept and observed / expected of the probabilities as decided, with their intervals."""
-    known = ((SHORT_TITLES[name], entry.headline.metrics.get(name)) for name in CALIBRATION_METRICS)
-    shown = [
-        f"{title} {number_format.interval(x.value, x.low, x.high)}" for title, x in known if x and x.value is not None
-    ]
-    return f"{', '.join(shown)} (calibrated: 1, 0, 1)" if shown else ""
+    """Return the metrics of the calibration of the probabilities as decided, with their intervals, and their best values."""
+    known = [(metric, entry.headline.metrics.get(name)) for name, metric in metrics_of(CALIBRATION).items()]
+    defined = [(metric, x) for metric, x in known if x and x.value is not None]
+    shown = ", ".join(f"{metric.head} {number_format.interval(x.value, x.low, x.high)}" for metric, x in defined)
+    return f"{shown} (calibrated: {', '.join(f'{metric.ideal:g}' for metric, _ in defined)})" if shown else ""
 
 
 def _groups(kind: str, groups: Sequence[Group]) -> str:
@@ -94,17 +95,17 @@ def _groups(kind: str, groups: Sequence[Group]) -> str:
         [group.name, group.patches, group.atypical, group.cases, *(_interval(group.metrics[name]) for name in names)]
         for group in groups
     ]
-    return plain([kind, "n", "atypical", "cases", *(SHORT_TITLES[name] for name in names)], rows)
+    return plain([kind, "n", "atypical", "cases", *(metrics.get(name).head for name in names)], rows)
 
 
 def _compared_set(patches: ComparedSet) -> str:
     rows = []
-    for name, title in zip(TABLE_METRICS, TABLE_TITLES, strict=True):
+    for name, metric in metrics_of(SET).items():
         gain = patches.difference[name]
         value = number_format.number(gain.value, leading_zero=False, sign=True)
         bounds = number_format.bracketed(gain.low, gain.high, leading_zero=False, sign=True)
         p = _number(patches.p[name], 4)
-        rows.append([title, _interval(patches.a[name]), _interval(patches.b[name]), f"{value} {bounds}", p])
+        rows.append([metric.head, _interval(patches.a[name]), _interval(patches.b[name]), f"{value} {bounds}", p])
     head = f"{patches.name}: {patches.patches} patches, {patches.atypical} atypical, {patches.cases} cases"
     if patches.only_a or patches.only_b:
         head += f" (left out, scored by A only: {patches.only_a}, by B only: {patches.only_b})"

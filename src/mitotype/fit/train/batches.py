@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mitotype.core import seeds
 from mitotype.fit.recipe import Recipe
-from mitotype.fit.train import mixup
+from mitotype.fit.train import cutmix, mixup
 from mitotype.fit.train.distributed import Ranks
 from mitotype.fit.train.frozen_cache import FrozenFeatureCache
 from mitotype.fit.train.inputs import TrainContext, TrainData
@@ -44,8 +44,13 @@ class BatchSource:
         recipe, data, device = self.recipe, self.data, self.context.device
         patch_B = np.repeat(patch_B, recipe.n_views)
         generator = seeds.torch_generator(self.seed, "step", epoch, step)
-        params = self.augment.sample_params(len(patch_B), generator, data.image_N3HW.shape[-1])
-        mix = mixup.sample(len(patch_B), recipe.mixup, generator) if recipe.mixup else None
+        input_px = data.image_N3HW.shape[-1]
+        params = self.augment.sample_params(len(patch_B), generator, input_px)
+        mix, box_B4 = None, None
+        if cutmix.is_selected(recipe.cutmix, recipe.mixup, generator):
+            mix, box_B4 = cutmix.sample(len(patch_B), recipe.cutmix, self.augment.output_px(input_px), generator)
+        elif recipe.mixup:
+            mix = mixup.sample(len(patch_B), recipe.mixup, generator)
         target_B = torch.from_numpy(data.target_N[patch_B]).to(device)
         label_B = torch.from_numpy(data.label_N[patch_B]).to(device, torch.float32)
         aux = {name: torch.from_numpy(target[patch_B]).to(device) for name, target in data.aux_targets.items()}
@@ -65,7 +70,8 @@ class BatchSource:
             if mix is not None:
                 perm_B, lam_B = mix[0][rows], mix[1][rows]
                 other_B = x_B[perm_B] if len(x_B) == len(patch_B) else inputs(perm_B)
-                x_B, part_B = mixup.mix(x_B, other_B, lam_B), mixup.mix(part_B, target_B[perm_B], lam_B)
+                x_B = mixup.mix(x_B, other_B, lam_B) if box_B4 is None else cutmix.paste(x_B, other_B, box_B4[rows])
+                part_B = mixup.mix(part_B, target_B[perm_B], lam_B)
                 part_label_B = mixup.mix(part_label_B, label_B[perm_B], lam_B)
                 part_domain_BM = mixup.mix(part_domain_BM, domain_BM[perm_B], lam_B)
                 part_aux = {k: mixup.mix(v, aux[k][perm_B], lam_B) for k, v in part_aux.items()}

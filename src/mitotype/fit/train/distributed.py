@@ -93,7 +93,7 @@ def wrap(model: Classifier, objective: Objective, batch_sizes: Iterable[int], gr
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
-    trains_main_head = any(term.head is None for term in objective.terms)
+    trains_main_head = any(term.head is None and term.reads_logit for term in objective.terms)
     accelerator = Accelerator(
         mixed_precision="no",  # the trainer autocasts
         cpu=next(model.parameters()).device.type == "cpu",

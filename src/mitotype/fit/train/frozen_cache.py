@@ -57,7 +57,7 @@ def build(
     adaptation = adaptations.build(recipe.adaptation)
     is_trunk_frozen = adaptation.is_trunk_frozen
     views = augment.enumerate_params()
-    if views is None or recipe.mixup or not (is_trunk_frozen or adaptation.last):
+    if views is None or recipe.mixup or recipe.cutmix or not (is_trunk_frozen or adaptation.last):
         return None
     view_parameter, n_views = views
     n_frozen_blocks = 0 if is_trunk_frozen else len(model.trunk.blocks) - adaptation.last

@@ -20,7 +20,8 @@ from mitotype.core.run_layout import OnLog
 class TrainData:
     """Training patches: images, published labels, soft targets, targets `name → NK` of the losses, and `domain_NM`.
 
-    `validation` is images and labels of the fold left out, for early stopping and schedules that need it.
+    `validation` is images and labels of the fold left out, for early stopping and schedules that need it; `bank_K3CC` is the
+    targets of an augmentation that needs some.
     """
 
     image_N3HW: np.ndarray
@@ -30,6 +31,7 @@ class TrainData:
     validation: tuple[np.ndarray, np.ndarray] | None = None
     domains: tuple[str, ...] = ()
     domain_NM: np.ndarray | None = None
+    bank_K3CC: np.ndarray | None = None
 
     @property
     def domain_N(self) -> np.ndarray:

@@ -10,10 +10,14 @@ from torch import Tensor
 def sample(batch: int, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return `(perm_B, lam_B)`: a permutation of the batch and λ in [½, 1] (a patch has at least half of itself)."""
     perm_B = torch.randperm(batch, generator=generator)
-    # torch's Beta takes no generator: sample a quantile and invert the distribution
-    quantile_B = torch.rand(batch, generator=generator, dtype=torch.float64)
-    lam_B = torch.from_numpy(beta.ppf(quantile_B.numpy(), alpha, alpha)).float()
+    lam_B = sample_beta(batch, alpha, generator)
     return perm_B, torch.maximum(lam_B, 1 - lam_B)
+
+
+def sample_beta(batch: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """Return samples of Beta(α, α): torch's takes no generator, so a quantile is sampled and the distribution inverted."""
+    quantile_B = torch.rand(batch, generator=generator, dtype=torch.float64)
+    return torch.from_numpy(beta.ppf(quantile_B.numpy(), alpha, alpha)).float()
 
 
 def mix(value_B: Tensor, other_B: Tensor, lam_B: Tensor) -> Tensor:

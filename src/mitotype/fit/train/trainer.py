@@ -10,21 +10,23 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 
 from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
 from mitotype.backbones.predict import InferenceConfig, autocast, predict
-from mitotype.core import seeds
+from mitotype.core import files, seeds
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import LogLine
+from mitotype.core.run_layout import LogLine, names
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import checkpoint, distributed, frozen_cache
 from mitotype.fit.train.batches import BatchSource
 from mitotype.fit.train.ema import EMA
 from mitotype.fit.train.inputs import TrainContext, TrainData
+from mitotype.fit.train.loss_scaling import build_scaler
 from mitotype.fit.train.model import init_model, set_train_mode
 from mitotype.fit.train.optimizers import build_optimizers, set_lr, update
-from mitotype.fit.train.samplers import Patches, samplers
+from mitotype.fit.train.samplers import Patches, build_sampler
 from mitotype.fit.train.schedules import ScheduleState, schedules
 from mitotype.losses import LossContext, Objective
 from mitotype.losses.built import BuiltObjective
@@ -48,8 +50,7 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     with seeds.forked_torch(seed, "objective"):
         loss = objective.build(LossContext(model.spec.pooling[model.architecture.pooling], data.domains))
     model.objective = loss.to(context.device)  # its parameters are trained with the net
-    lr_schedule, sampler = schedules.build(recipe.schedule), samplers.build(recipe.sampler)
-    patches = Patches(data.label_N, data.domain_N)
+    lr_schedule, sampler = schedules.build(recipe.schedule), build_sampler(recipe.sampler)
     writer = checkpoint.CheckpointWriter(context.dir)
     steps_per_epoch = max(1, n_patches // recipe.batch) if recipe.drop_last else math.ceil(n_patches / recipe.batch)
     # State. DDP may move the weights: EMA, optimizers and cache, which refer to them, are made inside.
@@ -57,15 +58,18 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     batch_sizes = {min(recipe.batch, n_patches), min(recipe.batch, last_batch)}
     with distributed.wrap(model, objective, batch_sizes, recipe.grad_accum_steps) as ranks:
         ema, optims = EMA(model, recipe.ema_decay), build_optimizers(recipe, model, context.amp_dtype)
-        state = checkpoint.TrainState(model, ema, optims)
+        scaler = build_scaler(recipe, context.device, context.amp_dtype)
+        state = checkpoint.TrainState(model, ema, optims, scaler)
         checkpoint.load(context.dir, state)
-        augment = Augment(recipe.augment)
+        augment = Augment(
+            recipe.augment, bank_K3HW=None if data.bank_K3CC is None else torch.from_numpy(data.bank_K3CC)
+        )
         cache = frozen_cache.build(model, recipe, data, augment, context) if ranks.count == 1 else None
         batches = BatchSource(recipe, data, augment, seed, context, ranks, cache)
         # Epochs
         while state.epochs_done < recipe.epochs and not _should_stop(recipe, state.val_scores):
             epoch, losses = state.epochs_done, []
-            order_N = sampler(seed, epoch, patches)
+            order_N = sampler(seed, epoch, Patches(data.label_N, data.domain_N, state.last_difficulty))
             set_train_mode(model)
             with seeds.forked_torch(seed, "dropout", epoch, *ranks.seed_purpose):
                 for step in range(steps_per_epoch):
@@ -74,8 +78,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
                     )  # fmt: skip
                     set_lr(optims, lr_schedule.lr_scale(position))
                     patch_B = order_N[step * recipe.batch : (step + 1) * recipe.batch]
-                    losses.append(_train_step(batches, loss, patch_B, position))
-                    update(optims, model, recipe.grad_clip)
+                    losses.append(_train_step(batches, loss, patch_B, position, scaler))
+                    update(optims, model, recipe.grad_clip, scaler)
                     ema.update()
             mean_loss = ranks.mean(float(torch.stack(losses).mean()))
             if not math.isfinite(mean_loss):
@@ -84,6 +88,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
             state.epochs_done = epoch + 1
             needs_validation = recipe.patience or lr_schedule.needs_validation
             held_out = _validate(batches, state) if needs_validation else None
+            if sampler.needs_difficulty and state.epochs_done >= sampler.from_epoch:
+                state.difficulties.append(_difficulty(batches, state))
             if distributed.is_main_process():
                 context.on_log(
                     LogLine(member=member, epoch=epoch + 1, epochs=recipe.epochs, loss=mean_loss, held_out=held_out)
@@ -93,11 +99,13 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     model = ema.copy_to(model)
     model.load_state_dict(state.best, strict=False)
     del model.objective
+    if state.difficulties and distributed.is_main_process():
+        files.write_array(context.dir / names.DIFFICULTY, np.stack(state.difficulties))
     return model.eval()
 
 
 def _train_step(
-    batches: BatchSource, objective: BuiltObjective, patch_B: np.ndarray, position: ScheduleState
+    batches: BatchSource, objective: BuiltObjective, patch_B: np.ndarray, position: ScheduleState, scaler: GradScaler
 ) -> Tensor:
     """Accumulate the gradients of one step and return the mean loss over this rank's patches."""
     context, ranks, cache = batches.context, batches.ranks, batches.frozen_cache
@@ -109,7 +117,7 @@ def _train_step(
             with autocast(context.device, context.amp_dtype):
                 outputs = cache.forward(x_B) if cache else ranks.model(x_B)
             loss = objective(outputs, batch) / len(parts)  # each backward sums gradients: normalize here
-            loss.backward()
+            scaler.scale(loss).backward()
         total += loss.detach()
     return total
 
@@ -132,6 +140,15 @@ def _validate(batches: BatchSource, state: checkpoint.TrainState) -> float | Non
         state.best = {name: value.detach().clone() for name, value in trained_tensors(state.model)}
     state.val_scores.append(score)
     return score
+
+
+def _difficulty(batches: BatchSource, state: checkpoint.TrainState) -> np.ndarray:
+    """Return |t − p| of every training patch as it is, without augmentation, float16."""
+    recipe, data, context = batches.recipe, batches.data, batches.context
+    config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
+    output = predict(state.model, data.image_N3HW, Frame(recipe.frame), tta_views("identity"), config)
+    probability_N = 1 / (1 + np.exp(-output.logit["identity"].astype(np.float64)))
+    return np.abs(data.target_N - probability_N).astype(np.float16)
 
 
 def _should_stop(recipe: Recipe, val_scores: list[float]) -> bool:

@@ -17,8 +17,9 @@ class Fisheye(WarpOp):
     """Magnifies the centre like a lens and compresses the rim.
 
     Positive radial distortion: a point at radius r is read at  r · (1 - k + k · (r / R)²), R half the crop's side. So the
-    centre is magnified by 1 / (1 - k), the circle inscribed in the crop stays, the corners are read from further out. In
-    an augment k ~ U(0, `strength`), in a frame k = `strength`.
+    centre is magnified by 1 / (1 - k), the circle inscribed in the crop stays, the corners are read from further out. The map
+    of radii rises for every k below 1, so that it has an inverse: the real root r of  k r³ / R² + (1 - k) r = r'. In an augment
+    k ~ U(0, `strength`), in a frame, which training and test time share, k = `strength`; 0 changes nothing.
     """
 
     source = "Ochi et al., arXiv 2509.02591 use a fisheye; the formula and the strength are ours"

@@ -1,0 +1,121 @@
+"""Effects of ingredients from score tables: contrasts and differences of metrics, each with an interval over cases.
+
+Shapes: R runs, K ingredients, N patches, D replicates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from mitotype.core.errors import UserError
+from mitotype.core.run_layout.evaluation import Interval
+from mitotype.evaluation.evaluator import decide_rows
+from mitotype.evaluation.interval import t_interval
+from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
+from mitotype.evaluation.resample import bootstrap_cases
+from mitotype.experiments.ablation.design import main_effects
+from mitotype.scores import decision
+from mitotype.scores.ensemble import Combiner
+from mitotype.scores.table import Scores
+
+METRICS = ("auroc", "log_loss", "balanced_accuracy")
+ERRORS = ("log_loss",)  # less is better
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an ingredient changes: by metric, the value with it minus that without. `noise` is the SD of the same contrast of
+    no ingredient, which has the noise of seeds and orders; nan where the design has no column left for it."""
+
+    name: str
+    difference: Mapping[str, Interval]
+    noise: Mapping[str, float]
+
+    def is_told_apart(self, metric: str = "auroc") -> bool:
+        """Return whether the interval over cases excludes 0 and the effect is above twice the noise."""
+        interval = self.difference[metric]
+        if interval.low is None or interval.high is None or interval.value is None:
+            return False
+        excludes = interval.low > 0 or interval.high < 0
+        noise = self.noise.get(metric, math.nan)
+        return excludes and not abs(interval.value) <= 2 * noise
+
+    def improves(self, metric: str = "auroc") -> bool:
+        value = self.difference[metric].value or 0.0
+        return value < 0 if metric in ERRORS else value > 0
+
+
+def decided(scores: Scores, combiner: Combiner | None = None, *, threshold: str = "balanced_accuracy") -> pd.DataFrame:
+    """Return out-of-fold rows with the decision that is fitted on them: calibration by Platt, and a threshold."""
+    combiner = combiner or Combiner()
+    rows = scores.joined(combiner.apply(scores))
+    fitted = decision.fit(rows, calibration="platt", threshold=threshold, abstention="none")
+    return decide_rows(scores, fitted, combiner=combiner)
+
+
+def screening_effects(
+    is_on_RK: np.ndarray, tables: Sequence[pd.DataFrame], names: Sequence[str], *, n_boot: int, seed: int = 0
+) -> list[Effect]:
+    """Return the main effect of each ingredient from the decided rows of every run, which have the same patches.
+
+    `is_on_RK` has a column for each of `names` and then columns of no ingredient, whose contrasts are the noise.
+    """
+    values, replicates = _values(tables, n_boot, seed)
+    bootstrap = bootstrap_cases(tables[0], n_boot=n_boot, seed=seed)
+    effects = []
+    for k, name in enumerate(names):
+        difference, noise = {}, {}
+        for metric in METRICS:
+            effect_K = main_effects(is_on_RK, values[metric])
+            effect_KD = main_effects(is_on_RK, replicates[metric])
+            empty_K = effect_K[len(names) :]
+            noise[metric] = float(np.sqrt(np.mean(empty_K**2))) if len(empty_K) else math.nan
+            difference[metric] = t_interval(
+                Number(float(effect_K[k])), effect_KD[k], bootstrap, scale="real", paired=True
+            )
+        effects.append(Effect(name, difference, noise))
+    return effects
+
+
+def paired_effect(name: str, with_it: pd.DataFrame, without: pd.DataFrame, *, n_boot: int, seed: int = 0) -> Effect:
+    """Return the difference of two tables of decided rows, with minus without."""
+    values, replicates = _values([with_it, without], n_boot, seed)
+    bootstrap = bootstrap_cases(with_it, n_boot=n_boot, seed=seed)
+    difference = {
+        metric: t_interval(
+            Number(float(values[metric][0] - values[metric][1])),
+            replicates[metric][0] - replicates[metric][1],
+            bootstrap,
+            scale="real",
+            paired=True,
+        )
+        for metric in METRICS
+    }
+    return Effect(name, difference, {})
+
+
+def _values(
+    tables: Sequence[pd.DataFrame], n_boot: int, seed: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return every metric of every table: `value_R`, and `replicate_RD` over the same resampled cases."""
+    first = tables[0]
+    label = first["label"].to_numpy(float)
+    bootstrap = bootstrap_cases(first, n_boot=n_boot, seed=seed)
+    values: dict[str, list[float]] = {metric: [] for metric in METRICS}
+    replicates: dict[str, list[np.ndarray]] = {metric: [] for metric in METRICS}
+    for rows in tables:
+        rows = rows.set_index("patch_id").reindex(first["patch_id"])
+        if rows["label"].isna().any():
+            raise UserError("The runs of an ablation have different patches.", fix="start it in a new folder")
+        predicted = (rows["class"] == "atypical").to_numpy(int)
+        probability, score = rows["probability"].to_numpy(float), rows["calibrated_logit"].to_numpy(float)
+        replicate = bootstrap_metrics(list(METRICS), label, predicted, probability, bootstrap, score)
+        for metric in METRICS:
+            values[metric].append(compute(metric, label, predicted, probability, score).value)
+            replicates[metric].append(replicate[metric])
+    return {m: np.array(v) for m, v in values.items()}, {m: np.stack(v) for m, v in replicates.items()}

@@ -1,0 +1,107 @@
+"""The result of an ablation as a Markdown page, a plot and a record."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from mitotype.core import records, text_tables
+from mitotype.core.run_layout import LogLine, names
+from mitotype.core.run_layout.evaluation import Interval
+from mitotype.core.schema import NOTICE
+from mitotype.experiments.ablation.effects import METRICS, Effect
+from mitotype.experiments.ablation.result import AblationResult
+
+HEADERS = ("ingredient", "AUROC", "log loss", "balanced accuracy", "reading")
+
+
+def fit_seconds(run_dirs: Sequence[Path]) -> float:
+    """Return the median time between the first and the last write of a member's folder, as an estimate of one fit."""
+    times = []
+    for run_dir in run_dirs:
+        log = run_dir / names.LOG
+        lines = records.read_lines(log, LogLine, what="log")
+        n_members = len({line.member for line in lines})
+        if n_members:
+            times.append((log.stat().st_mtime - (run_dir / names.RUN).stat().st_mtime) / n_members)
+    return sorted(times)[len(times) // 2] if times else math.nan
+
+
+def markdown(result: AblationResult, plot_name: str) -> str:
+    """Return the page: what was done, the effects with intervals, and a reading of each."""
+    record = result.record
+    folds = " and ".join(map(str, record.folds))
+    parts = [
+        f"# What each ingredient of {record.recipe['name']} is worth",
+        f"*{NOTICE}*",
+        f"![effects]({plot_name})",
+        f"{len(record.is_on)} screening runs in a Plackett–Burman design, each with study folds {folds} left out; the "
+        f"{record.strongest} strongest ingredients confirmed with all folds and {record.seeds} seeds. All numbers are out of "
+        "fold on training patches; values with the ingredient minus values without it, 95 % intervals over cases. *Noise* is the "
+        "standard deviation of the same contrast of no ingredient, which has the noise of seeds. No test set was opened. The "
+        "domains and cases that the numbers are reported on also chose which effects are called strongest: read those as "
+        "optimistic.",
+        f"Machine: {result.machine}. Seed {record.recipe['seed']}. Backbone {record.recipe['backbone']}, "
+        f"{record.recipe['epochs']} epochs.",
+        "## Screening",
+        text_tables.markdown(
+            (*HEADERS, "noise of AUROC"), [(*_row(e), _signed(e.noise["auroc"])) for e in result.screened]
+        ),
+    ]
+    for title, effects in (
+        ("Confirmed", result.confirmed),
+        ("Ways to combine and decide, without a new fit", result.combined),
+    ):
+        if effects:
+            parts += [f"## {title}", text_tables.markdown(HEADERS, [_row(e) for e in effects])]
+    return "\n\n".join(parts) + "\n"
+
+
+def reading(effect: Effect) -> str:
+    """Return "helps", "harms", or that it cannot be told apart from nothing, by AUROC; by balanced accuracy where AUROC is equal."""
+    metric = "auroc" if abs(effect.difference["auroc"].value or 0.0) > 1e-12 else "balanced_accuracy"
+    if not effect.is_told_apart(metric):
+        return "cannot be told apart"
+    return "helps" if effect.improves(metric) else "harms"
+
+
+def _row(effect: Effect) -> tuple[str, ...]:
+    return (effect.name, *(_difference(effect.difference[metric]) for metric in METRICS), reading(effect))
+
+
+def _difference(interval: Interval) -> str:
+    if interval.value is None or interval.low is None or interval.high is None:
+        return _signed(math.nan if interval.value is None else interval.value)
+    return f"{_signed(interval.value)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+
+
+def _signed(value: float) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:+.3f}".replace("+0.", "+.").replace("-0.", "−.")
+
+
+def plot(result: AblationResult) -> str:
+    """Return the effects on AUROC with their intervals as SVG; two of the noise are shaded."""
+    effects = [*((e, "#3b6ea5") for e in result.screened), *((e, "#a5523b") for e in result.confirmed)]
+    figure = Figure(figsize=(7.0, 1.0 + 0.32 * len(effects)), layout="constrained")
+    axes = figure.add_subplot()
+    for y, (effect, color) in enumerate(reversed(effects)):
+        interval = effect.difference["auroc"]
+        axes.plot(interval.value or 0.0, y, "o", color=color)
+        if interval.low is not None and interval.high is not None:
+            axes.plot([interval.low, interval.high], [y, y], color=color)
+    noise = result.screened[0].noise["auroc"] if result.screened else math.nan
+    if math.isfinite(noise):
+        axes.axvspan(-2 * noise, 2 * noise, color="0.9", zorder=0)
+    axes.axvline(0.0, color="0.4", linewidth=0.8)
+    axes.set_yticks(range(len(effects)), [effect.name for effect, _ in reversed(effects)])
+    axes.set_xlabel("AUROC with the ingredient − without (blue: screened, red: confirmed, grey: twice the noise)")
+    raw = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(raw, metadata={"Date": None})
+    return raw.getvalue()

@@ -1,0 +1,65 @@
+"""The records of an ablation (ablation.json, effects.json) and its result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mitotype.core.records import Count, Digest, Format2, Name, Record, Text
+from mitotype.core.run_layout.evaluation import Interval
+from mitotype.core.run_layout.run import RecipeFields
+from mitotype.experiments.ablation.effects import Effect
+
+
+class AblationRecord(Format2, frozen=True, kw_only=True):
+    """ablation.json. `is_on` has a row for every screening run and a column for every ingredient, then unused columns."""
+
+    recipe: RecipeFields
+    ingredients: list[Name]
+    is_on: list[list[bool]]
+    folds: list[Count]
+    strongest: Count
+    seeds: Count
+    digest: Digest
+    sources: list[Text]
+    started: Name
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """The effects of an ablation: by screening, confirmed, and of ways to combine the members of the complete recipe."""
+
+    record: AblationRecord
+    screened: Sequence[Effect]
+    confirmed: Sequence[Effect]
+    combined: Sequence[Effect]
+    machine: str
+    fit_s: float
+
+
+class EffectRecord(Record, frozen=True):
+    name: Name
+    difference: dict[Name, Interval]
+    noise: dict[Name, float | None]
+
+
+class EffectsRecord(Format2, frozen=True, kw_only=True):
+    """effects.json: value with an ingredient minus value without it, by metric."""
+
+    screened: list[EffectRecord]
+    confirmed: list[EffectRecord]
+    combined: list[EffectRecord]
+
+
+def to_record(result: AblationResult) -> EffectsRecord:
+    def convert(effects: Sequence[Effect]) -> list[EffectRecord]:
+        return [EffectRecord(e.name, dict(e.difference), {k: _finite(v) for k, v in e.noise.items()}) for e in effects]
+
+    return EffectsRecord(
+        screened=convert(result.screened), confirmed=convert(result.confirmed), combined=convert(result.combined)
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

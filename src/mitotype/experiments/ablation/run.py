@@ -1,0 +1,190 @@
+"""Plan and run an ablation in one folder that can be resumed at any moment.
+
+ablation.json    what is estimated, written first        screen/NN         runs of the screening design, on a few folds
+confirm/NAME     the complete recipe and the recipe without one of the strongest ingredients, on all folds
+effects.json, ablation.md, ablation.svg    the result, rewritten when a part of the work is complete
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mitotype.core import files, outputs, records
+from mitotype.core.errors import UserError
+from mitotype.core.run_layout import LogLine, names, now, read_patches, read_run
+from mitotype.core.schema import Cohort
+from mitotype.experiments.ablation import combining, report
+from mitotype.experiments.ablation.design import plackett_burman
+from mitotype.experiments.ablation.effects import Effect, decided, paired_effect, screening_effects
+from mitotype.experiments.ablation.ingredient import Ingredient, ingredients, reduced
+from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
+from mitotype.fit import run
+from mitotype.fit.member import fit_member
+from mitotype.fit.members import MemberPlan, is_complete, plan_members
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.validate import validate_recipe
+from mitotype.jobs import executor
+from mitotype.jobs.executor import LOCAL
+from mitotype.jobs.task import Callbacks, Resources, Task
+from mitotype.scores import table
+
+NAME, EFFECTS, PAGE, PLOT = "ablation.json", "effects.json", "ablation.md", "ablation.svg"
+SCREEN, CONFIRM, COMPLETE = "screen", "confirm", "complete"
+CONTENTS = (NAME, EFFECTS, PAGE, PLOT, SCREEN, CONFIRM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig:
+    """An ablation of `recipe` on `cohort` into the folder `out`.
+
+    `n_runs` screening runs (12, 20 or 24) are trained with `folds` left out, one seed each; the `strongest` ingredients are
+    confirmed with all folds and `seeds` seeds. On two cores a screening run of a small net should take at most 100 s.
+    """
+
+    out: Path
+    recipe: Recipe
+    cohort: Cohort
+    data: Sequence[str] = ()
+    hold_out: Sequence[str] = ()
+    n_runs: int = 12
+    folds: Sequence[int] = (1, 2)
+    strongest: int = 3
+    seeds: int = 2
+    device: str = "auto"
+    backend: str = LOCAL
+    workers: int = 0
+    n_boot: int = 1000
+    callbacks: Callbacks = field(default_factory=Callbacks)
+
+
+def ablate(config: AblationConfig) -> AblationResult:
+    """Run an ablation, or continue one that was stopped, and return its result; the files are written as parts complete.
+
+    Raises a UserError for a recipe without two ingredients or with more than the design has columns, and for a folder with
+    another ablation.
+    """
+    recipe = replace(config.recipe, n_final_models=0, ood_flag=0, seeds=1)
+    validate_recipe(recipe)
+    parts = ingredients(recipe)
+    if not 2 <= len(parts) < config.n_runs:
+        what = f"'{recipe.name}' has {len(parts)} ingredients; a design of {config.n_runs} runs takes 2 to {config.n_runs - 1}."
+        raise UserError(what, allowed="--runs 12, 20 or 24")
+    is_on_RK = plackett_burman(config.n_runs - 1, config.n_runs)
+    with outputs.claimed(config.out, CONTENTS, marker=NAME, inputs=config.data):
+        record = AblationRecord(
+            recipe=recipe.to_dict(),
+            ingredients=[part.name for part in parts],
+            is_on=is_on_RK.tolist(),
+            folds=list(config.folds),
+            strongest=config.strongest,
+            seeds=config.seeds,
+            digest=files.digest_of(*sorted(map(str, config.cohort.rows["patch_id"]))),
+            sources=list(config.data),
+            started=now(),
+        )
+        record = _stored(record, config.out / NAME)
+        records.write(config.out / NAME, record)
+        # Screening
+        screen_dirs, plans = [], {}
+        for number, is_on_K in enumerate(is_on_RK):
+            left_out = [part for part, is_on in zip(parts, is_on_K, strict=False) if not is_on]
+            screened = replace(reduced(recipe, left_out), seeds=config.n_runs)
+            run_dir = _created(config, screened, config.out / SCREEN / f"{number + 1:02}")
+            screen_dirs.append(run_dir)  # one seed each, a different one, so that noise is not shared
+            plans[run_dir] = [MemberPlan(f"fold{fold}-seed{number}", fold, number) for fold in config.folds]
+        _train(config, plans)
+        tables = [decided(table.read(folder)) for folder in screen_dirs]
+        screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
+        _write(config, record, screened_effects, [], [], screen_dirs)
+        # Confirmation
+        strongest = _strongest(parts, screened_effects, config.strongest)
+        several = replace(recipe, seeds=config.seeds)
+        complete = _created(config, several, config.out / CONFIRM / COMPLETE)
+        without = [_created(config, part.without(several), _confirm_dir(config.out, part)) for part in strongest]
+        _train(config, {folder: _all_members(folder) for folder in (complete, *without)})
+        for folder in (complete, *without):
+            run.resume(folder)
+        rows = decided(table.read(complete))
+        confirmed = [
+            paired_effect(part.name, rows, decided(table.read(folder)), n_boot=config.n_boot)
+            for part, folder in zip(strongest, without, strict=True)
+        ]
+        combined = combining.effects(table.read(complete), n_boot=config.n_boot)
+        return _write(config, record, screened_effects, confirmed, combined, screen_dirs)
+
+
+def _strongest(parts: Sequence[Ingredient], effects: Sequence[Effect], count: int) -> list[Ingredient]:
+    """Return the ingredients with the largest effects on AUROC, of either sign."""
+    order = sorted(range(len(parts)), key=lambda k: -abs(effects[k].difference["auroc"].value or 0.0))
+    return [parts[k] for k in order[:count]]
+
+
+def _confirm_dir(out: Path, part: Ingredient) -> Path:
+    return out / CONFIRM / ("without-" + "".join(c if c.isalnum() else "-" for c in part.name.lower()))
+
+
+def _created(config: AblationConfig, recipe: Recipe, run_dir: Path) -> Path:
+    """Return the folder of a run; it is written unless it is there."""
+    run_dir = run_dir.absolute()
+    if not names.is_run(run_dir):
+        run.create(
+            recipe, config.cohort, run_dir,
+            data=config.data, hold_out=config.hold_out, device=config.device, local=config.backend == LOCAL,
+        )  # fmt: skip
+    return run_dir
+
+
+def _all_members(run_dir: Path) -> list[MemberPlan]:
+    folds = sorted(set(read_patches(run_dir)["fold"]))
+    return [] if names.is_finished(run_dir) else plan_members(Recipe.from_dict(read_run(run_dir).recipe), folds)
+
+
+def _train(config: AblationConfig, plans: Mapping[Path, Sequence[MemberPlan]]) -> None:
+    """Train the members of each run that are not complete."""
+    missing = [(folder, plan) for folder, members in plans.items() for plan in members if not is_complete(folder, plan)]
+    tasks, workers = [], 1
+    for number, (run_dir, plan) in enumerate(missing, 1):
+        record = read_run(run_dir)
+        workers = max(workers, record.workers)
+        progress = LogLine(cell=run_dir.name, job=number, jobs=len(missing))
+        resources = Resources(record.device, record.threads)
+        tasks.append(Task(run_dir, plan.name, fit_member, (run_dir, plan, progress), resources))
+    running = executor.run(tasks, config.backend, config.workers or workers, config.callbacks)
+    with closing(running):
+        for finished in running:
+            if finished.error:
+                raise finished.error
+
+
+def _stored(record: AblationRecord, path: Path) -> AblationRecord:
+    """Return the stored record of the same ablation, or the new one. Raises a UserError for another ablation."""
+    if not path.is_file():
+        return record
+    stored = records.read(path, AblationRecord, what="ablation")
+    if _with_start(stored, record.started) != record:
+        raise UserError(f"'{path.parent}' contains another ablation.", fix=outputs.OTHER_FOLDER)
+    return stored
+
+
+def _with_start(record: AblationRecord, started: str) -> AblationRecord:
+    return records.convert(records.to_builtins(record) | {"started": started}, AblationRecord)
+
+
+def _write(
+    config: AblationConfig,
+    record: AblationRecord,
+    screened: Sequence[Effect],
+    confirmed: Sequence[Effect],
+    combined: Sequence[Effect],
+    screen_dirs: Sequence[Path],
+) -> AblationResult:
+    first = read_run(screen_dirs[0])
+    machine = f"{first.machine.processor}, {first.machine.cores} cores, {first.device}"
+    result = AblationResult(record, screened, confirmed, combined, machine, report.fit_seconds(screen_dirs))
+    files.write_text(config.out / PLOT, report.plot(result))
+    files.write_text(config.out / PAGE, report.markdown(result, PLOT))
+    records.write(config.out / EFFECTS, to_record(result))
+    return result

@@ -1,0 +1,108 @@
+"""Screening designs, ingredients of a recipe, effects by brute force, and an ablation that is stopped and continued."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mitotype.core.errors import UserError
+from mitotype.core.schema import Cohort
+from mitotype.evaluation.metrics import compute
+from mitotype.experiments.ablation import ingredients
+from mitotype.experiments.ablation import run as ablation
+from mitotype.experiments.ablation.design import main_effects, plackett_burman
+from mitotype.experiments.ablation.effects import screening_effects
+from mitotype.experiments.ablation.ingredient import reduced
+from mitotype.fit.recipe import Recipe
+from mitotype.fit.validate import validate_recipe
+from mitotype.recipes import recipes
+
+
+@pytest.mark.parametrize("n_runs", [8, 12, 20, 24])
+def test_designs_are_orthogonal(n_runs: int) -> None:
+    sign_RK = 2 * plackett_burman(n_runs - 1, n_runs).astype(int) - 1
+    assert np.array_equal(sign_RK.T @ sign_RK, n_runs * np.eye(n_runs - 1))
+    assert (sign_RK.sum(0) == 0).all()
+
+
+def test_main_effects_of_an_additive_model_are_exact() -> None:
+    is_on_RK = plackett_burman(5)
+    effect_K = np.array([0.3, 0, -0.2, 0.1, 0])
+    np.testing.assert_allclose(main_effects(is_on_RK, 0.5 + is_on_RK @ effect_K), effect_K, atol=1e-12)
+
+
+def test_ingredients_are_what_a_recipe_has() -> None:
+    recipe = recipes.get("giedziun2025")()
+    names = [part.name for part in ingredients(recipe)]
+    assert {"MixUp", "soft labels", "adaptive focal loss", "supervised contrastive loss", "domain adversary"} <= set(
+        names
+    )
+    assert {"hard-negative mining", "sampling by domain"} <= set(names) and "fisheye" not in names
+    bare = reduced(recipe, ingredients(recipe))
+    assert bare.objective == "soft_bce" and bare.sampler == "class_balanced" and not bare.mixup
+    validate_recipe(bare)
+    assert ingredients(bare) == () or [p.name for p in ingredients(bare)] == ["stain augmentation"]
+
+
+def test_an_effect_is_the_difference_of_means() -> None:
+    rng = np.random.default_rng(0)
+    is_on_RK = plackett_burman(11)
+    label = (rng.random(300) < 0.4).astype(float)
+    base = pd.DataFrame({
+        "patch_id": [str(i) for i in range(300)], "part": "out-of-fold", "dataset": "d", "domain": "m",
+        "case_id": [str(i // 6) for i in range(300)], "label": label, "digest": [str(i) for i in range(300)],
+    })  # fmt: skip
+    tables = []
+    for is_on_K in is_on_RK:
+        logit = (1.0 + 1.0 * is_on_K[0]) * (label - 0.5) + rng.normal(size=300)
+        probability = 1 / (1 + np.exp(-logit))
+        decided = np.where(probability > 0.5, "atypical", "normal")
+        tables.append(
+            base.assign(calibrated_logit=logit, probability=probability, case=base["case_id"], **{"class": decided})
+        )
+    effects = screening_effects(is_on_RK, tables, ["first", "second"], n_boot=200)
+    value_R = np.array(
+        [
+            compute("auroc", label, label, t["probability"].to_numpy(), t["calibrated_logit"].to_numpy()).value
+            for t in tables
+        ]
+    )
+    expected = value_R[is_on_RK[:, 0]].mean() - value_R[~is_on_RK[:, 0]].mean()
+    assert effects[0].difference["auroc"].value == pytest.approx(expected)
+    assert effects[0].is_told_apart() and effects[0].improves() and not effects[1].is_told_apart()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_ablation_is_continued_where_it_stopped(
+    tiny: Recipe, toy_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(tiny, objective="adaptive_focal + 0.1 * supcon", epochs=1, folds="2")
+    config = ablation.AblationConfig(
+        out=tmp_path / "a", recipe=recipe, cohort=toy_cohort, folds=(1,), strongest=1, seeds=2, device="cpu", n_boot=100
+    )
+    fit = ablation.fit_member
+    calls: list[str] = []
+
+    def counted(run_dir: Path, *args: object) -> None:
+        calls.append(run_dir.name)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        fit(run_dir, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ablation, "fit_member", counted)
+    with pytest.raises(KeyboardInterrupt):
+        ablation.ablate(config)
+    result = ablation.ablate(config)
+    screened = [name for name in calls if name.isdigit()]
+    assert len(screened) == 13 and len(set(screened)) == 12
+    assert len(calls) - len(screened) == 2 * 2 * 2  # two recipes, two folds, two seeds
+    assert {effect.name for effect in result.screened} >= {"MixUp", "soft labels", "supervised contrastive loss"}
+    assert len(result.confirmed) == 1 and {effect.name for effect in result.combined} >= {"2 seeds"}
+    page = (tmp_path / "a" / "ablation.md").read_text()
+    assert "| supervised contrastive loss |" in page and "<svg" in (tmp_path / "a" / "ablation.svg").read_text()
+    with pytest.raises(UserError, match="another ablation"):
+        ablation.ablate(dataclasses.replace(config, strongest=2))
