@@ -171,6 +171,12 @@ def test_scores_and_evaluation_need_no_torch() -> None:
     assert "torch" not in loaded_after(statement)
 
 
+def test_scores_are_evaluated_without_torch() -> None:
+    assert "torch" not in loaded_after(
+        "import mitotype\nmitotype.evaluate, mitotype.compare, mitotype.score, mitotype.ensemble"
+    )
+
+
 def test_no_file_is_long_and_the_median_is_short() -> None:
     lengths = sorted(len(file.read_text(encoding="utf-8").splitlines()) for file in PACKAGE.rglob("*.py"))
     assert lengths[-1] <= 400

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mitotype.api.ablation import ablate
+    from mitotype.api.adaptation import Adaptation, adapt
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
     from mitotype.api.components import list_components
     from mitotype.api.data import Audit, audit, example_images, fetch, read_cohort, synthetic_cohort
     from mitotype.api.deployment import Predictor, bundle, classify, open_bundle, push
+    from mitotype.api.ensembles import Ensemble, ensemble
     from mitotype.api.evaluations import Comparison, Evaluation
     from mitotype.api.models import FetchedWeights, doctor, embed, fetch_weights
     from mitotype.api.predictions import Prediction, Predictions
@@ -22,17 +24,20 @@ if TYPE_CHECKING:
     from mitotype.api.training import Recipe, load_recipe, resume, train
 
 __all__ = [
-    "Audit", "BenchmarkOptions", "Comparison", "Evaluation", "FetchedWeights", "Prediction", "Predictions", "Predictor", "Recipe",
-    "Run", "ScoreFolder", "ablate", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "evaluate", "example_images",
-    "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score",
-    "synthetic_cohort", "train",
+    "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "Evaluation", "FetchedWeights",
+    "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder", "ablate", "adapt", "audit",
+    "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "example_images",
+    "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
+    "score", "synthetic_cohort", "train",
 ]  # fmt: skip
 _NAMES = {
     "ablation": ("ablate",),
+    "adaptation": ("Adaptation", "adapt"),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
     "components": ("list_components",),
     "data": ("Audit", "audit", "example_images", "fetch", "read_cohort", "synthetic_cohort"),
     "deployment": ("Predictor", "bundle", "classify", "open_bundle", "push"),
+    "ensembles": ("Ensemble", "ensemble"),
     "evaluations": ("Comparison", "Evaluation"),
     "models": ("FetchedWeights", "doctor", "embed", "fetch_weights"),
     "predictions": ("Prediction", "Predictions"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from mitotype.api.data import read_cohorts
 from mitotype.api.deployment import open_bundle
 from mitotype.api.progress import LOGGER, Progress, log_notes
-from mitotype.api.scoring import score_cohort
+from mitotype.api.score_cohorts import score_cohort
 from mitotype.api.training import read_training_cohort
 from mitotype.backbones import backbones
 from mitotype.core import walk

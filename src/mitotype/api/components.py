@@ -14,8 +14,8 @@ PACKAGES = {  # where the registry of each kind is, under its name
     "datasets": "mitotype.datasets", "backbones": "mitotype.backbones", "adaptations": "mitotype.backbones.adaptations",
     "features": "mitotype.features", "transforms": "mitotype.transforms", "tta": "mitotype.transforms.tta.view_set",
     "losses": "mitotype.losses", "samplers": "mitotype.fit.train.samplers", "optimizers": "mitotype.fit.train.optimizers",
-    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "thresholds": "mitotype.scores.thresholds",
-    "abstentions": "mitotype.scores.abstentions",
+    "schedules": "mitotype.fit.train.schedules", "recipes": "mitotype.recipes", "combiners": "mitotype.scores.combiners",
+    "thresholds": "mitotype.scores.thresholds", "abstentions": "mitotype.scores.abstentions",
     "metrics": "mitotype.evaluation.metrics", "checks": "mitotype.evaluation.checks",
 }  # fmt: skip
 

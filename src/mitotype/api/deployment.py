@@ -20,7 +20,9 @@ from mitotype.deploy.sources import list_images
 from mitotype.fit.environment import resolve_device
 
 
-def open_bundle(source: str | Path = "default", *, device: str = "cpu", threads: int | None = None) -> Predictor:
+def open_bundle(
+    source: str | os.PathLike[str] = "default", *, device: str = "cpu", threads: int | None = None
+) -> Predictor:
     """Open a classifier, to classify with it more than once.
 
     Parameters
@@ -56,12 +58,12 @@ def open_bundle(source: str | Path = "default", *, device: str = "cpu", threads:
     (('all-seed0',), 64)
     """
     use_threads(threads)
-    return predictor.open_predictor(str(source), device=resolve_device(device))
+    return predictor.open_predictor(os.fspath(source), device=resolve_device(device))
 
 
 def classify(
     images: Any,
-    bundle: str | Path | Predictor = "default",
+    bundle: str | os.PathLike[str] | Predictor = "default",
     *,
     mpp_um: float | None = None,
     sensitivity: float | None = None,
@@ -162,12 +164,12 @@ def bundle(
     notes: str | Path = "",
     with_base: bool = False,
 ) -> Path:
-    """Make a bundle of a finished run: one folder that classifies.
+    """Make a bundle of a finished run or ensemble: one folder that classifies.
 
     Parameters
     ----------
-    run : str, Path or Run
-        A finished run. Its evaluations and its ledger of test sets go onto the card.
+    run : str, Path, Run or Ensemble
+        A finished run, or an ensemble of runs. Its evaluations and its ledger of test sets go onto the card.
     out : str or Path
         Folder of the bundle.
     name : str, default "mine"
@@ -185,8 +187,8 @@ def bundle(
     Raises
     ------
     UserError
-        For a run that is not finished or has no decision, a folder that holds something else, and weights that may not be
-        passed on.
+        For a run that is not finished or has no decision, an ensemble whose combiner has no coefficients, a folder that holds
+        something else, and weights that may not be passed on.
 
     See Also
     --------

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,38 +10,29 @@ import msgspec
 import pandas as pd
 
 from mitotype.api.data import Data, read_cohorts, source_names
-from mitotype.api.deployment import open_bundle
 from mitotype.api.evaluations import Comparison, Evaluation, numbers_path
-from mitotype.api.progress import LOGGER, Progress, log_notes
+from mitotype.api.progress import Progress
 from mitotype.api.score_folder import ScoreFolder
 from mitotype.core import files, outputs, records
 from mitotype.core.cpu_limit import use_threads
-from mitotype.core.errors import UserError, WriteError
-from mitotype.core.folder_lock import exclusive
-from mitotype.core.interrupts import continued_by
+from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import (
-    DecisionRecord,
     EvaluationRecord,
-    Opening,
-    append_opening,
     names,
-    now,
+    read_ensemble,
     read_finished_run,
     read_ledger,
-    read_patches,
     read_run,
 )
 from mitotype.core.run_layout.evaluation import About
-from mitotype.core.schema import OUT_OF_FOLD, TEST, Cohort
+from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.datasets import overlaps, published
-from mitotype.deploy import predictor
-from mitotype.deploy.bundle import find_bundle
-from mitotype.deploy.predictor import Predictor
 from mitotype.evaluation import compare as comparison
 from mitotype.evaluation import evaluator
-from mitotype.scores import table
+from mitotype.scores import run_ensemble, table
 from mitotype.scores.decision import Decision
+from mitotype.scores.run_ensemble import EnsembleCombiner
 from mitotype.scores.table import Scores
 
 ScoreSource: TypeAlias = "str | os.PathLike[str] | pd.DataFrame"
@@ -61,16 +49,16 @@ def score(
     threads: int | None = None,
     quiet: bool = True,
 ) -> ScoreFolder:
-    """Score test data with a run or bundle: one raw logit per patch, member and view.
+    """Score test data with a run, bundle or ensemble: one raw logit per patch, member and view.
 
     Parameters
     ----------
-    source : str, Path or Run
-        Folder of a finished run or of a bundle, or name of a bundle that ships with the package.
+    source : str, Path, Run or Ensemble
+        Folder of a finished run, of an ensemble or of a bundle, or name of a bundle that ships with the package.
     data : str, Path, DataFrame, Cohort, or several of these
         Test data, see `read_cohort`; of a published split the test part is scored.
     out : str or Path, optional
-        Folder for the rows. Default: the run's own folder, for a bundle ``scores/NAME``.
+        Folder for the rows. Default: the own folder of the run or ensemble, for a bundle ``scores/NAME``.
     mpp_um : float, optional
         The µm/px of the images where it is not stated and not 0.25.
     device : str, default "cpu"
@@ -99,7 +87,8 @@ def score(
     Notes
     -----
     Every opening of a test set is written into the ledger of the folder before its rows. The scores of each test set are
-    stored as soon as it is complete.
+    stored as soon as it is complete. An ensemble is scored by those of its runs that have no rows of the data yet; its rows are
+    always in its own folder.
 
     Examples
     --------
@@ -109,70 +98,17 @@ def score(
     >>> folder.to_frame().columns[:6].tolist()
     ['patch_id', 'part', 'fold', 'member', 'view', 'logit']
     """
+    from mitotype.api import score_cohorts  # torch, without which scores are evaluated and compared
+
     use_threads(threads)
-    source_dir, inputs = find_bundle(os.fspath(source)), source_names(data)
-    folder = Path(out) if out else source_dir if names.is_run(source_dir) else Path("scores") / source_dir.name
-    is_own = names.is_run(source_dir) and folder.exists() and folder.samefile(source_dir)
-    claim = outputs.claimed(folder, names.SCORE_FILES, marker=names.LEDGER, inputs=inputs)
-    with exclusive(folder) if is_own else claim, Progress(quiet=quiet) as progress:
-        opened = open_bundle(os.fspath(source), device=device, threads=threads)
-        cohorts = read_cohorts(data, TEST, mpp_um)
-        if not is_own:
-            _write_decision(folder, opened)
-        with _unfinished(folder, source, inputs):
-            for cohort in cohorts:
-                advance = progress.counter(f"score {cohort.name}", len(cohort))
-                score_cohort(opened, cohort, [folder], on_progress=advance)
-                log_notes(cohort.notes)
-                LOGGER.info(f"{len(cohort)} patches of {cohort.name} scored into {folder}")
-    return ScoreFolder(folder, {cohort.name: len(cohort) for cohort in cohorts})
-
-
-def _write_decision(folder: Path, opened: Predictor) -> None:
-    """Write the decision beside the rows, before there are any. Raises a UserError for rows of another classifier."""
-    decision, path = records.convert(opened.decision, DecisionRecord), folder / names.DECISION
-    if path.is_file() and records.read(path, DecisionRecord, what="decision") != decision:
-        what = f"'{folder}' contains the scores of another classifier than '{opened.dir}'."
-        raise UserError(what, fix=outputs.OTHER_FOLDER)
-    records.write(path, decision)
-
-
-@contextmanager
-def _unfinished(folder: Path, source: str | os.PathLike[str], data: Sequence[str]) -> Iterator[None]:
-    """Mark the folder while it has rows of some test sets only; after a kill and on a full disk the mark remains."""
-    command = shlex.join(["mitotype", "score", os.fspath(source), "--on", *data, "--out", str(folder)])
-    mark = folder / names.UNFINISHED
-    files.write_text(mark, command + "\n")
-    try:
-        with continued_by("repeat the command", "The scores of every completed test set are stored."):
-            yield
-    except WriteError:
-        raise
-    except UserError:
-        mark.unlink()
-        raise
-    mark.unlink()
-
-
-def score_cohort(
-    opened: Predictor, cohort: Cohort, folders: Sequence[Path], *, on_progress: Callable[[int], None] = lambda n: None
-) -> None:
-    """Add the scores of a test cohort to the first of `folders`, after recording the opening in the ledger of each.
-
-    Raises a UserError for a cohort that shares cases or images with the training data of a run.
-    """
-    if names.is_run(opened.dir):
-        patches = read_patches(opened.dir)
-        overlap = overlaps.find_overlap(patches[patches["fold"] > 0], cohort)
-        if overlap:
-            raise overlap.error()
-    scores = predictor.score(opened, cohort, on_progress=on_progress)
-    digest = files.digest_of(*sorted(scores.patches["digest"]))[:16]
-    opening = Opening(date=now(), model=opened.dir.name, dataset=cohort.name, patches=len(cohort), digest=digest)
-    finished = opened.record.run.finished if opened.record.run else None
-    for folder in folders:
-        append_opening(folder, opening, model_finished=finished or "")
-    table.append(folders[0], scores)
+    is_ensemble = names.is_ensemble(Path(source))
+    score_with = score_cohorts.score_with_ensemble if is_ensemble else score_cohorts.score_with_classifier
+    with Progress(quiet=quiet) as progress:
+        n_patches, folder = score_with(
+            os.fspath(source), data, out=Path(out) if out else None, mpp_um=mpp_um, device=device, threads=threads,
+            progress=progress,
+        )  # fmt: skip
+    return ScoreFolder(folder, n_patches)
 
 
 def evaluate(
@@ -188,8 +124,8 @@ def evaluate(
 
     Parameters
     ----------
-    source : str, Path, Run, ScoreFolder or DataFrame
-        A run, a folder of scores, or a csv or parquet file or data frame with the columns ``patch_id`` and ``score`` (a
+    source : str, Path, Run, Ensemble, ScoreFolder or DataFrame
+        A run, an ensemble, a folder of scores, or a csv or parquet file or data frame with the columns ``patch_id`` and ``score`` (a
         probability of atypical, or a logit if some are negative; ``probability`` and ``logit`` are accepted too), and
         optionally ``label``, ``case_id``, ``domain``, ``dataset``. A data frame without ``patch_id`` is a test set of its own.
     data : str, Path, DataFrame, Cohort, or several of these, optional
@@ -247,7 +183,8 @@ def evaluate(
         overlaps=overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique()),
         held_out=run.data.hold_out if run else [],
     )
-    evaluation = evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+    combiner = combiner_of(source)
+    evaluation = evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
     if run:
         evaluation = msgspec.structs.replace(evaluation, notes=[*evaluation.notes, *run.notes])
     return Evaluation.of(evaluation.with_published(published.results()))
@@ -289,7 +226,7 @@ def compare(
 
     Parameters
     ----------
-    a, b : str, Path, Run, ScoreFolder or DataFrame
+    a, b : str, Path, Run, Ensemble, ScoreFolder or DataFrame
         Two sources of scores, see `evaluate`. Rows of data frames without ``patch_id`` are matched by their position.
     data : str, Path, DataFrame, Cohort, or several of these, optional
         The labels of tables without them, see `read_cohort`.
@@ -321,7 +258,9 @@ def compare(
     0.5
     """
     use_threads(threads)
-    rows_a, rows_b = (evaluator.decide_rows(*read_scores(source, data)) for source in (a, b))
+    rows_a, rows_b = (
+        evaluator.decide_rows(*read_scores(source, data), combiner=combiner_of(source)) for source in (a, b)
+    )
     shown = (Path(_name(a, "a")).stem, Path(_name(b, "b")).stem)
     return Comparison.of(comparison.compare(rows_a, rows_b, shown, n_boot=n_boot))
 
@@ -341,10 +280,19 @@ def read_scores(source: ScoreSource, data: Data = ()) -> tuple[Scores, Decision 
     return table.read(Path(source), patches=patches), None
 
 
+def combiner_of(source: ScoreSource) -> EnsembleCombiner | None:
+    """Return the combiner of an ensemble; None for a run, a folder of scores and a table, whose members are averaged."""
+    if isinstance(source, pd.DataFrame) or not names.is_ensemble(Path(source)):
+        return None
+    return run_ensemble.read_combiner(Path(source))
+
+
 def _check_finished(folder: Path) -> None:
     """Raise a UserError for a run that is not trained completely, and for a folder that is not scored completely."""
     if names.is_run(folder):
         read_finished_run(folder)
+    if names.is_ensemble(folder):
+        read_ensemble(folder)
     mark = folder / names.UNFINISHED
     if mark.is_file():
         command = files.read_bytes(mark, max_bytes=2**20).decode("utf-8", "replace").strip()

@@ -18,9 +18,9 @@ from mitotype.backbones.model_spec import ModelSpec, backbones
 from mitotype.backbones.weights_cache import PretrainedWeights, WeightsCache
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names, read_weights
+from mitotype.core.run_layout.training import PUBLISHED as PUBLISHED
 from mitotype.core.walk import children, expanded, is_file, is_folder
 
-PUBLISHED = "published"
 FILE_NAMES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors")
 SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 

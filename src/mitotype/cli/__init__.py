@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +14,12 @@ from typer.core import TyperGroup
 from mitotype import __version__
 from mitotype.cli import (
     ablation,
+    adaptation,
     benchmarking,
     data,
     demo,
     deployment,
+    ensembles,
     listing,
     models,
     output,
@@ -29,10 +32,17 @@ from mitotype.core import interrupts
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
-COMMANDS = {
-    "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.push, models.doctor),
+COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Use": (demo.demo, deployment.classify, deployment.bundle, adaptation.adapt, deployment.push, models.doctor),
     "Train": (training.train, training.resume, models.weights, models.embed),
-    "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark, ablation.ablate),
+    "Evaluate": (
+        scoring.score,
+        scoring.evaluate,
+        scoring.compare,
+        ensembles.ensemble,
+        benchmarking.benchmark,
+        ablation.ablate,
+    ),
     "Data": (data.audit, data.fetch),
     "List": tuple(listing.listing_command(plural) for plural in listing.NOUNS),
 }

@@ -102,7 +102,7 @@ def show_predictions(predictions: "Predictions", out: Path | None) -> None:
 
 
 def bundle(
-    run: Annotated[Path, typer.Argument(help="folder of a finished run")],
+    run: Annotated[Path, typer.Argument(help="folder of a finished run or ensemble")],
     out: Annotated[Path, typer.Option("--out", help="folder of the bundle")],
     name: Annotated[str, typer.Option(help="name of the bundle")] = "mine",
     notes: Annotated[Path | None, typer.Option(help="Markdown for the card: how choices were made")] = None,

@@ -10,9 +10,11 @@ from mitotype.cli.options import Device, Json, Mpp, NBoot, On, Quiet, Threads
 
 
 def score(
-    source: Annotated[str, typer.Argument(help="folder of a run or bundle, or a shipped bundle's name")],
+    source: Annotated[str, typer.Argument(help="folder of a run, ensemble or bundle, or a shipped bundle's name")],
     on: Annotated[list[str], typer.Option("--on", help="test data: folder, csv or NAME=PATH")],
-    out: Annotated[Path | None, typer.Option(help="folder for the rows; those of a run are added to it")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the rows; those of a run or ensemble are added to it")
+    ] = None,
     mpp: Mpp = None,
     device: Device = "cpu",
     threads: Threads = None,
@@ -32,7 +34,7 @@ def score(
 
 
 def evaluate(
-    source: Annotated[str, typer.Argument(help="folder of a run or of scores, or a csv with patch_id,score")],
+    source: Annotated[str, typer.Argument(help="folder of a run, ensemble or scores, or a csv with patch_id,score")],
     on: On = None,
     out: Annotated[Path | None, typer.Option("--out", help="report.html to write")] = None,
     part: Annotated[str, typer.Option(help="test or out-of-fold")] = "test",
@@ -59,7 +61,7 @@ def evaluate(
 
 
 def compare(
-    a: Annotated[str, typer.Argument(help="a run, or a csv with patch_id,score")],
+    a: Annotated[str, typer.Argument(help="a run or ensemble, or a csv with patch_id,score")],
     b: Annotated[str, typer.Argument(help="another")],
     on: On = None,
     as_json: Json = False,

@@ -23,6 +23,7 @@ OTHER_FOLDER = "choose another folder with --out"
 CONTENTS = {
     names.RUN: "run",
     names.BUNDLE: "bundle",
+    names.ENSEMBLE: "ensemble",
     "benchmark.json": "benchmark",
     "synthetic.json": "synthetic cohort",
 }

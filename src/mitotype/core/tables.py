@@ -212,13 +212,15 @@ def _is_numeric(cells: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(cells.dtype))
 
 
-def _read_parquet(path: Path, what: str) -> pd.DataFrame:
+def _read_parquet(path: Path, what: str, categories: Sequence[str] = ()) -> pd.DataFrame:
     import pandas as pd
 
     if not walk.is_file(path):
         raise UserError(f"There is no {what} at '{path}'.")
     try:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(path, read_dictionary=list(categories)) if categories else pd.read_parquet(path)
+        for column in table.columns[[str(dtype) == "category" for dtype in table.dtypes]]:
+            table[column].cat.categories.tolist()
         for column in table.columns[[str(dtype) == "str" for dtype in table.dtypes]]:
             table[column].tolist()  # text is decoded when it is used: what is not UTF-8 shows here
         return table
@@ -229,13 +231,18 @@ def _read_parquet(path: Path, what: str) -> pd.DataFrame:
 
 
 def read_stored(
-    path: Path, text: Sequence[str] = (), numbers: Sequence[str] = (), *, what: str = "table"
+    path: Path,
+    text: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+    *,
+    what: str = "table",
+    categories: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Return a parquet file that this package wrote, with the types it was written with.
+    """Return a parquet file that this package wrote, with the types it was written with; `categories` as categorical columns.
 
     Raises a UserError for an absent or damaged file, and for a column of `text` or `numbers` that is absent or of another type.
     """
-    table = _read_parquet(path, what)
+    table = _read_parquet(path, what, categories)
     for column in (*text, *numbers):
         if column not in table or (len(table) and _is_numeric(table[column]) != (column in numbers)):
             problem = "has no column" if column not in table else "has values of the wrong type in the column"

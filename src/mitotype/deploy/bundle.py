@@ -27,6 +27,9 @@ def find_bundle(source: str) -> Path:
     if source in bundles:
         return bundles[source]
     folder = Path(source)
+    if names.is_ensemble(folder):
+        what = f"'{source}' is an ensemble of runs."
+        raise UserError(what, fix=f"make a bundle of it: mitotype bundle {source} --out DIR")
     if not names.is_bundle(folder) and not names.is_run(folder):
         raise UserError(
             f"'{source}' is neither a bundle nor a run.",

@@ -6,7 +6,16 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from mitotype.core import number_format, records, text_tables
-from mitotype.core.run_layout import BundleRecord, DecisionRecord, EvaluationRecord, OodRecord, RunRecord, Variant
+from mitotype.core.run_layout import (
+    BundleRecord,
+    DecisionRecord,
+    EnsembleRecord,
+    EvaluationRecord,
+    LocalLabelsRecord,
+    OodRecord,
+    RunRecord,
+    Variant,
+)
 from mitotype.core.run_layout.evaluation import Group, MetricRecord
 from mitotype.core.schema import NOTICE_LONG
 from mitotype.core.text_tables import escape_markdown
@@ -30,8 +39,10 @@ def render_card(record: BundleRecord, notes: str = "") -> str:
         "Calibration": _calibration_table(record.test) if record.test else "",
         "Per domain": _domain_table(record.test) if record.test else "None.",
         "Out of fold, on the training patches": _metrics_table(record.out_of_fold) if record.out_of_fold else "Not evaluated.",
-        "Decision": _decision(record.decision),
+        "Decision": _decision(record.decision, is_local=record.local_labels is not None),
+        "Adapted to a laboratory": _local_labels(record.local_labels) if record.local_labels else "",
         "Out-of-distribution flag": _ood(record.ood),
+        "Ensemble": _ensemble(record.ensemble) if record.ensemble else "",
         "Training data": _data(record.run) if record.run else "",
         "Licenses of the weights": _bullets(record.licenses.lines),
         "How choices were made": notes.strip(),
@@ -136,13 +147,42 @@ def _metrics(group: Variant | Group, metrics: Sequence[MetricRecord]) -> Iterato
             yield number_format.interval(interval.value, interval.low, interval.high)
 
 
-def _decision(decision: DecisionRecord) -> str:
+def _decision(decision: DecisionRecord, *, is_local: bool = False) -> str:
+    rows = "labelled figures of a laboratory" if is_local else "out-of-fold rows"
     calibration, threshold, band = decision.calibration, decision.threshold, decision.abstention
     return (
-        f"Fitted on {decision.fitted_on.rows} out-of-fold rows, each a mean of {decision.fitted_on.members} members. "
+        f"Fitted on {decision.fitted_on.rows} {rows}, each a mean of {decision.fitted_on.members} members. "
         f"P(atypical) = σ({calibration.slope:.4f} · logit {calibration.intercept:+.4f}). "
         f"Threshold {threshold.value:.4f} (rule: {threshold.rule}). "
         f"Between {band.low:.4f} and {band.high:.4f} the decision is *uncertain* (rule: {band.rule})."
+    )
+
+
+def _local_labels(local: LocalLabelsRecord) -> str:
+    before, after, difference = (
+        number_format.interval(interval.value, interval.low, interval.high)
+        if interval.value is not None
+        else "undefined"
+        for interval in (local.before, local.after, local.difference)
+    )
+    return (
+        f"Calibration and threshold were adapted to {local.patches} figures ({local.atypical} atypical) of {local.cases} cases"
+        f" from {escape_markdown(', '.join(local.sources))}, digest of the images {local.digest[:16]}, on {local.created[:10]}; the"
+        f" bundle before has the digest {local.bundle[:16]}. The calibrated logit was multiplied by {local.slope:.4f} and"
+        f" {local.intercept:+.4f} added; the laboratory's own threshold has the weight {local.weight:.2f}.\n\n"
+        f"Balanced accuracy on these figures: {before} before, {after} after (cross-fitted by case), difference {difference}."
+        " Every other number of the bundle before is of its old decision and is not on this card.\n\n"
+        f"{_bullets(local.notes)}"
+    ).strip()
+
+
+def _ensemble(ensemble: EnsembleRecord) -> str:
+    weights = ensemble.combiner.weights
+    lines = [f"{source.name}: weight {weights.get(source.name, 0.0):.4f}" for source in ensemble.sources]
+    return (
+        f"Logits of {len(ensemble.sources)} runs, combined by {escape_markdown(ensemble.rule)} on the {ensemble.patches}"
+        f" out-of-fold patches ({ensemble.atypical} atypical) of {ensemble.cases} cases; intercept"
+        f" {ensemble.combiner.intercept:+.4f}.\n\n{_bullets([*lines, *ensemble.notes])}"
     )
 
 

@@ -14,24 +14,22 @@ from mitotype.backbones import backbones, weights
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
-    BundleRecord,
-    CombinerRecord,
-    DecisionRecord,
+    EnsembleRecord,
     EvaluationRecord,
     MemberRecord,
     RunRecord,
     bundle_digest,
     names,
-    read_finished_run,
+    read_ensemble,
     read_ledger,
     read_member,
-    read_ood,
     read_weights,
 )
 from mitotype.core.run_layout.bundle import LicenseRecord
 from mitotype.core.run_layout.run import RecipeFields
 from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.deploy.card import render_card
+from mitotype.deploy.describe import describe_ensemble, describe_run
 from mitotype.deploy.licenses import license_terms
 from mitotype.features import member_files as feature_members
 from mitotype.scores import operating
@@ -42,19 +40,22 @@ MEMBER_FILES = (names.MEMBER, names.WEIGHTS, names.HEAD)
 
 
 def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str = "", with_base: bool = False) -> Path:
-    """Write the bundle of a finished run into `out`; its card includes the run's evaluations and ledger, if there are any.
+    """Write the bundle of a finished run or ensemble into `out`; its card includes its evaluations and ledger, if there are any.
 
     `notes` is Markdown for the card: how choices were made. A base that is not published is included; published weights
     only `with_base`, and only if their license allows sharing what is made of them.
     """
     with outputs.claimed(out, names.BUNDLE_FILES, inputs=[run_dir]):
-        record = describe_run(run_dir)
-        members = {member: _checked_member(names.member_dir(run_dir, member)) for member in record.members}
+        is_ensemble = names.is_ensemble(run_dir)
+        record, member_dirs = describe_ensemble(run_dir) if is_ensemble else (describe_run(run_dir), {})
+        member_dirs = member_dirs or {member: names.member_dir(run_dir, member) for member in record.members}
+        members = {member: _checked_member(folder) for member, folder in member_dirs.items()}
         terms = license_terms(members.values())
         record = replace(
             record,
             name=name,
             run=record.run and _portable(record.run),
+            ensemble=record.ensemble and _without_paths(record.ensemble),
             test=_evaluation(run_dir, names.EVALUATION, TEST),
             out_of_fold=_evaluation(run_dir, names.EVALUATION_OUT_OF_FOLD, OUT_OF_FOLD),
             operating=operating.curve_of_run(run_dir, records.convert(record.decision, Decision)) or UNSET,
@@ -62,13 +63,20 @@ def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str 
             member_digests={member: value.digest for member, value in members.items()},
             licenses=LicenseRecord(lines=terms.lines(), commercial=terms.commercial, shareable=terms.shareable),
         )
-        paths = (f"{names.MEMBERS}/{member}/{file}" for member in members for file in MEMBER_FILES)
-        sources = {path: run_dir / path for path in paths if (run_dir / path).is_file()}
+        sources = {
+            f"{names.MEMBERS}/{member}/{file}": folder / file
+            for member, folder in member_dirs.items()
+            for file in MEMBER_FILES
+            if (folder / file).is_file()
+        }
         bases = _bases(members.values(), with_base)
         sources |= {f"{names.BASES}/{digest}.safetensors": source for digest, source in bases.items()}
         for path, source in sources.items():
             with files.atomic(out / path) as part:
                 shutil.copyfile(source, part)
+        for member, value in members.items():
+            if value.name != member:
+                records.write(names.member_dir(out, member) / names.MEMBER, replace(value, name=member))
         files.write_text(out / names.CARD, render_card(record, notes))
         record = replace(record, files={path: files.sha256(out / path) for path in sorted([names.CARD, *sources])})
         records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # last: it makes it a bundle
@@ -87,36 +95,16 @@ def _checked_member(member_dir: Path) -> MemberRecord:
     return record
 
 
-def describe_run(run_dir: Path) -> BundleRecord:
-    """Return what a finished run deploys as the record of a bundle, without files and without what is on the card."""
-    run, decision, ood = read_finished_run(run_dir), run_dir / names.DECISION, read_ood(run_dir)
-    if not decision.is_file():
-        what = f"The run '{run_dir}' has no out-of-fold scores, so no decision was fitted."
-        raise UserError(what, fix="use it as init_from of another run")
-    has_final_models = bool(run.recipe["n_final_models"])  # trained on every patch; else the fold members are deployed
-    members = [path.name for path in names.member_dirs(run_dir) if path.name.startswith("all-") == has_final_models]
-    if not members:
-        fix = "restore it from a copy, or train again"
-        raise UserError(f"The run '{run_dir}' has no members that could be deployed.", fix=fix)
-    if ood:
-        ood = replace(ood, detectors={name: ood.detectors[name] for name in members if name in ood.detectors})
-    return BundleRecord(
-        name=run_dir.name,
-        members=members,
-        combiner=CombinerRecord(),
-        tta=run.recipe_text("tta"),
-        decision=records.read(decision, DecisionRecord, what="decision"),
-        ood=ood,
-        run=run,
-        files={},
-    )
-
-
 def _portable(run: RunRecord) -> RunRecord:
     """Return the record of a run with the last part of every path of the machine it was made on, and without plugins."""
     sources = [Path(source).name for source in run.data.sources]
     recipe, overrides = _last_parts(run.recipe), _last_parts(run.overrides)
     return replace(run, data=replace(run.data, sources=sources), recipe=recipe, overrides=overrides, plugins=[])
+
+
+def _without_paths(ensemble: EnsembleRecord) -> EnsembleRecord:
+    """Return the record of an ensemble with the name of each run in place of its path."""
+    return replace(ensemble, sources=[replace(source, path=source.name) for source in ensemble.sources])
 
 
 def _last_parts(fields: RecipeFields) -> RecipeFields:
@@ -130,6 +118,8 @@ def _evaluation(run_dir: Path, name: str, part: str) -> EvaluationRecord | None:
         return None
     evaluation = records.read(path, EvaluationRecord, what="evaluation")
     members = {path.name for path in names.member_dirs(run_dir)}
+    if names.is_ensemble(run_dir):
+        members = {f"{s.name}/{member}" for s in read_ensemble(run_dir).sources for member in s.members}
     if not members.issuperset(evaluation.settings.members) or {entry.part for entry in evaluation.entries} - {part}:
         fix = f"mitotype evaluate {run_dir} --part {part}, or remove '{name}'"
         raise UserError(f"'{path}' is no evaluation of the {part} rows of this run.", fix=fix)

@@ -22,7 +22,7 @@ from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
 from mitotype.core.schema import MPP_UM, TEST, Cohort
 from mitotype.deploy.bundle import find_bundle
-from mitotype.deploy.from_run import describe_run
+from mitotype.deploy.describe import describe_run
 from mitotype.features import explain as explanations
 from mitotype.features import features
 from mitotype.features import member_files as feature_members
@@ -136,7 +136,8 @@ class Predictor:
                 dtype=amp_dtype(self.device, self.precision),
                 on_progress=on_progress if is_last else lambda n: None,
             )
-            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), tta_views(self.record.tta), config)
+            views = tta_views(_tta(self.record, ensemble.names[0]))
+            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), views, config)
             for name, output in zip(ensemble.names, outputs, strict=True):
                 rows.append(table.member_rows(patch_ids, output.logit, part=TEST, fold=0, member=name))
                 if self.record.ood:
@@ -183,7 +184,10 @@ def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
             what = f"The member in '{path}' is called '{member.name}'."
             raise UserError(what, fix="name the folder as it was, or copy it again from its source")
     net_dirs = [path for path, member in described.items() if member.feature is None]
-    ensembles = tuple(shared_base.read_ensembles(net_dirs, device=device))
+    by_tta: dict[str, list[Path]] = {}
+    for path in net_dirs:
+        by_tta.setdefault(_tta(record, path.name), []).append(path)
+    ensembles = tuple(e for paths in by_tta.values() for e in shared_base.read_ensembles(paths, device=device))
     _check_detectors(record, ensembles, folder)
     return Predictor(
         dir=folder,
@@ -195,6 +199,11 @@ def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
         device=device,
         precision=record.run.recipe_text("precision", "auto") if record.run else "auto",
     )
+
+
+def _tta(record: BundleRecord, member: str) -> str:
+    """Return the spec of a member's views."""
+    return record.member_tta.get(member, record.tta)
 
 
 def _check_detectors(record: BundleRecord, ensembles: Sequence[SharedBaseEnsemble], folder: Path) -> None:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 import mitotype
 from mitotype.core.errors import UserError
 from mitotype.core.expert_votes import parse_votes
+from mitotype.core.run_layout.decision import CombinerRecord
 from mitotype.core.run_layout.evaluation import (
     About,
     Abstained,
@@ -33,7 +34,7 @@ from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
 from mitotype.evaluation.results import ALL_FILES, DECIDED, HALF, SINGLE, SINGLE_ALL_FILES, Entry, Evaluation
 from mitotype.scores.calibrate import sigmoid
 from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted
-from mitotype.scores.ensemble import Combiner
+from mitotype.scores.ensemble import AnyCombiner, Combiner
 from mitotype.scores.table import IDENTITY, Scores
 
 UNCALIBRATED = Decision()
@@ -48,7 +49,9 @@ class _Context:
     seed: int
 
 
-def decide_rows(scores: Scores, decision: Decision | None = None, *, combiner: Combiner | None = None) -> pd.DataFrame:
+def decide_rows(
+    scores: Scores, decision: Decision | None = None, *, combiner: AnyCombiner | None = None
+) -> pd.DataFrame:
     """Return one row per patch and part: the patch's columns, logit, member_sd, members, probability, class, decision, case.
 
     Out-of-fold rows that the decision was fitted on are decided by cross-fitting over cases. `case` is the unit of the
@@ -71,7 +74,7 @@ def evaluate(
     scores: Scores,
     decision: Decision | None = None,
     *,
-    combiner: Combiner | None = None,
+    combiner: AnyCombiner | None = None,
     n_boot: int = 2000,
     seed: int = 0,
     part: str | None = None,
@@ -105,13 +108,13 @@ def evaluate(
         for (part, dataset), g in groups
         if not g["label"].notna().any()
     ]
-    members, views = _contributors(scores, combiner)
+    members, views = _contributors(scores, combiner.record)
     settings = SettingsRecord(
         version=mitotype.__version__,
         n_boot=n_boot,
         seed=seed,
         level=LEVEL,
-        combiner=combiner,
+        combiner=combiner.record,
         members=members,
         views=views,
         decision=replace(decision, digests=()),
@@ -129,7 +132,7 @@ def evaluate(
     )
 
 
-def _contributors(scores: Scores, combiner: Combiner) -> tuple[list[str], list[str]]:
+def _contributors(scores: Scores, combiner: CombinerRecord) -> tuple[list[str], list[str]]:
     """Return the members and views of the test rows, or of all rows without test rows."""
     rows = scores.scores
     rows = rows[rows["part"] != OUT_OF_FOLD] if (rows["part"] != OUT_OF_FOLD).any() else rows

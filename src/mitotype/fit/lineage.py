@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import pandas as pd
 
 from mitotype.backbones import backbones, member_files, weights
 from mitotype.backbones.predict import predict
-from mitotype.backbones.weights import PUBLISHED, PretrainedWeights
-from mitotype.core import records, walk
+from mitotype.backbones.weights import PretrainedWeights
+from mitotype.core import walk
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import BundleRecord, RunRecord, WeightsSource, names, read_member, read_patches, read_run
+from mitotype.core.run_layout import RunRecord, WeightsSource, names, read_member, read_patches, read_run
+from mitotype.core.run_layout.training import RunReference, bundle_digests, find_run
 from mitotype.core.schema import Cohort
 from mitotype.fit.members import MemberPlan
 from mitotype.fit.recipe import Recipe, read_recipe
@@ -24,28 +24,6 @@ from mitotype.fit.train.schedules import schedules
 from mitotype.losses import Objective
 from mitotype.scores.decision import short_digest
 from mitotype.transforms import Frame, tta_views
-
-
-@dataclass(frozen=True)
-class RunReference:
-    """A run of ours that a recipe names, and its member where one is named ("" for the run itself)."""
-
-    dir: Path
-    member: str = ""
-
-
-def find_run(source: str) -> RunReference | None:
-    """Return the run that `source` names: its folder, `RUN/members/NAME`, or a path below. None where it is no run."""
-    if source in ("", PUBLISHED):
-        return None
-    path = walk.expanded(source).resolve()
-    if names.is_run(path):
-        return RunReference(path)
-    for folder in (path, *path.parents):
-        if folder.parent.name == names.MEMBERS and names.is_run(folder.parent.parent):
-            return RunReference(folder.parent.parent, folder.name)
-    return None
-
 
 # initial weights
 
@@ -178,7 +156,7 @@ def uses_labels(recipe: Recipe) -> bool:
     if Objective(recipe.objective).reads_labels or recipe.sampler != "uniform" or recipe.teacher:
         return True
     source = find_run(recipe.init_from)
-    return run_uses_labels(source.dir) if source else bool(_bundle_digests(recipe.init_from))
+    return run_uses_labels(source.dir) if source else bool(bundle_digests(recipe.init_from))
 
 
 def seen_digests(recipe: Recipe) -> set[str]:
@@ -187,7 +165,7 @@ def seen_digests(recipe: Recipe) -> set[str]:
     for path in (recipe.init_from, recipe.teacher):
         source = find_run(path)
         if source is None:
-            digests |= _bundle_digests(path)
+            digests |= bundle_digests(path)
         else:
             digests |= set(_training_patches(source.dir)["digest"]) | seen_digests(read_recipe(source.dir))
     return digests
@@ -197,17 +175,6 @@ def _training_patches(run_dir: Path) -> pd.DataFrame:
     """Return the training patches of a run; the table also contains the test sets that were scored, in fold 0."""
     rows = read_patches(run_dir)
     return rows[rows["fold"] > 0]
-
-
-def _bundle_digests(source: str) -> set[str]:
-    """Return the shortened digests of a bundle's training images, if `source` is in a bundle."""
-    if source in ("", PUBLISHED):
-        return set()
-    path = walk.expanded(source).resolve()
-    for folder in (path, *list(path.parents)[:3]):
-        if names.is_bundle(folder):
-            return set(records.read(folder / names.BUNDLE, BundleRecord, what="bundle").decision.digests)
-    return set()
 
 
 # members of other runs
@@ -245,7 +212,7 @@ def _check_fold(source: RunReference, plan: MemberPlan) -> None:
 def _check_bundle_is_apart(source: str, plan: MemberPlan, cohort: Cohort) -> None:
     """Check that a bundle was not trained on patches that are left out; it records its training images, but not their folds."""
     left_out = cohort.rows["digest"][cohort.rows["fold"] == plan.fold] if plan.fold else ()
-    shared = {short_digest(digest) for digest in left_out} & _bundle_digests(source)
+    shared = {short_digest(digest) for digest in left_out} & bundle_digests(source)
     if shared:
         what = f"The bundle of '{source}' was trained on {len(shared)} of the patches that '{plan.name}' leaves out."
         raise UserError(what, fix="name the run that it was made of, or train on other data", code="M001")

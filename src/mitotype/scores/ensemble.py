@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,9 @@ import pandas as pd
 from mitotype.core.errors import UserError, unknown_name
 from mitotype.core.rates import divide
 from mitotype.core.run_layout import CombinerRecord
+from mitotype.core.run_layout.decision import CombinerKind
 from mitotype.core.schema import OUT_OF_FOLD
+from mitotype.scores import table
 from mitotype.scores.calibrate import logit_of, sigmoid
 from mitotype.scores.table import Scores
 
@@ -47,35 +51,62 @@ class Combiner(CombinerRecord, frozen=True):
             total += weight * logit_NS[:, sources.index(source)]
         return total, member_sd
 
+    @property
+    def record(self) -> CombinerRecord:
+        """The combiner as evaluation.json stores it."""
+        return self
+
     def apply(self, scores: Scores) -> pd.DataFrame:
         """Return one row per patch and part: patch_id, part, logit, member_sd, members, views, in the order of the patches.
 
         Raises a UserError for an unknown view or member, and for a patch that lacks a view or, in the test part, a member
         that others of its dataset have: a mean over fewer is another classifier.
         """
-        rows = _select(_select(scores.scores, "view", self.views), "member", self.members)
-        wide, n_views = by_member(rows, self.kind)
-        _check_complete(n_views, scores.patches)
-        logit, member_sd = self.combine(wide.to_numpy(float), [str(m) for m in wide.columns])
-        incomplete = np.flatnonzero(~np.isfinite(logit))
+        table = by_member(_selected(scores, self), self.kind)
+        logit_N, sd_N = self.combine(table.logit_NM, table.members)
+        return table.combined(logit_N, sd_N)
+
+
+class AnyCombiner(Protocol):
+    """What evaluation takes: a `Combiner`, or that of an ensemble whose out-of-fold rows are cross-fitted."""
+
+    @property
+    def record(self) -> CombinerRecord: ...
+
+    def apply(self, scores: Scores) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class MemberTable:
+    """N patches (of one part each, in the order of the score table's patches) by M members, sorted by name.
+
+    `logit_NM` is the mean over views, nan where a member has no score; `views_NM` is the number of views.
+    """
+
+    patch_id_N: np.ndarray
+    part_N: np.ndarray
+    members: list[str]
+    logit_NM: np.ndarray
+    views_NM: np.ndarray
+
+    def combined(self, logit_N: np.ndarray, sd_N: np.ndarray) -> pd.DataFrame:
+        """Return the rows of a combined logit. Raises a UserError for a patch without one."""
+        incomplete = np.flatnonzero(~np.isfinite(logit_N))
         if len(incomplete):
             raise UserError(
-                f"{len(incomplete)} patches lack a member of a weighted source; the first: '{wide.index[incomplete[0]][0]}'.",
+                f"{len(incomplete)} patches lack a member of a weighted source; the first: '{self.patch_id_N[incomplete[0]]}'.",
                 fix="weight only sources that have scored every patch, or use mean_logit",
             )
-        combined = pd.DataFrame(
+        return pd.DataFrame(
             {
-                "patch_id": wide.index.get_level_values("patch_id"),
-                "part": wide.index.get_level_values("part"),
-                "logit": logit,
-                "member_sd": member_sd,
-                "members": wide.notna().sum(axis=1).to_numpy(int),
-                "views": n_views.max(axis=1).to_numpy(int),
+                "patch_id": self.patch_id_N,
+                "part": self.part_N,
+                "logit": logit_N,
+                "member_sd": sd_N,
+                "members": (self.views_NM > 0).sum(axis=1),
+                "views": self.views_NM.max(axis=1, initial=0),
             }
         )
-        position = pd.Series(np.arange(len(scores.patches)), index=scores.patches["patch_id"])
-        order = np.lexsort((combined["part"].to_numpy(str), position.reindex(combined["patch_id"]).to_numpy()))
-        return combined.iloc[order].reset_index(drop=True)
 
 
 def mean_logit(scores: Scores) -> pd.DataFrame:
@@ -98,41 +129,64 @@ def by_source(logit_NM: np.ndarray, members: Sequence[str]) -> tuple[np.ndarray,
     return np.stack(columns, axis=1), sources
 
 
-def _select(scores: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
-    available = {str(name) for name in scores[column].unique()}
+def _selected(scores: Scores, combiner: CombinerRecord) -> Scores:
+    """Return the scores of the combiner's views and members."""
+    rows = _select(_select(scores.scores, "view", combiner.views), "member", combiner.members)
+    return scores if rows is scores.scores else Scores.unchecked(scores.patches, rows)
+
+
+def _select(rows: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
+    if not names:
+        return rows
+    available = {str(name) for name in rows[column].unique()}
     for name in names:
         if name not in available:
             raise unknown_name(column, name, available, f"the column {column} of the scores")
-    return scores[scores[column].isin(names)] if names else scores
+    return rows[rows[column].isin(names)]
 
 
-def by_member(rows: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the mean over views and the number of views, both patches × members."""
-    value = sigmoid(rows["logit"].to_numpy(float)) if kind == "mean_probability" else rows["logit"].to_numpy(float)
-    grouped = rows.assign(value=value).groupby(["patch_id", "part", "member"], sort=True)["value"]
-    wide = grouped.mean().unstack("member")
+def by_member(scores: Scores, kind: CombinerKind = "mean_logit") -> MemberTable:
+    """Return the means over views. Raises a UserError for incomplete scores, see `Combiner.apply`."""
+    rows = scores.scores
+    value = rows["logit"].to_numpy(float)
+    value = sigmoid(value) if kind == "mean_probability" else value
+    patch, known = table.codes(rows["patch_id"])
+    position = pd.Index(scores.patches["patch_id"]).get_indexer(pd.Index(known)).astype(np.int32)
+    part, parts = table.codes(rows["part"])
+    cell = position[patch] * len(parts) + part
+    is_present = np.bincount(cell, minlength=len(scores.patches) * len(parts)) > 0
+    line = np.flatnonzero(is_present)  # patch by patch
+    cell = (np.cumsum(is_present) - 1)[cell]
+    member, members = table.codes(rows["member"])
+    cell *= len(members)
+    cell += member
+    shape = (len(line), len(members))
+    views_NM = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+    logit_NM = divide(np.bincount(cell, weights=value, minlength=shape[0] * shape[1]).reshape(shape), views_NM)
     if kind == "mean_probability":
-        wide = wide.apply(lambda column: logit_of(column.to_numpy()))
-    return wide, grouped.count().unstack("member")
+        logit_NM = logit_of(logit_NM)
+    patches = scores.patches.iloc[line // max(1, len(parts))]
+    part_N = np.array(parts, dtype=object)[line % max(1, len(parts))]
+    result = MemberTable(patches["patch_id"].to_numpy(object), part_N, members, logit_NM, views_NM)
+    _check_complete(result, patches["dataset"].astype(str).to_numpy(object))
+    return result
 
 
-def _check_complete(n_views: pd.DataFrame, patches: pd.DataFrame) -> None:
+def _check_complete(result: MemberTable, dataset_N: np.ndarray) -> None:
     """Raise a UserError if, within a part and dataset, patches differ in the number of views of a member.
 
     In the test part a member without any view of a patch is an error too.
     """
-    patch = n_views.index.get_level_values("patch_id")
-    dataset = patches.set_index("patch_id")["dataset"].reindex(patch).astype(str).to_numpy(str)
-    part = n_views.index.get_level_values("part").to_numpy(str)
-    for key in dict.fromkeys(zip(part, dataset, strict=True)):
-        selected = (part == key[0]) & (dataset == key[1])
-        count = np.nan_to_num(n_views.to_numpy(float)[selected])
+    key, keys = pd.factorize(pd.Series(result.part_N).astype(str) + "\x1f" + pd.Series(dataset_N))
+    for index, (part, dataset) in enumerate(name.split("\x1f") for name in keys):
+        rows = np.flatnonzero(key == index)
+        count = result.views_NM[rows]
         expected = np.broadcast_to(count.max(0), count.shape)
-        incomplete = count < expected if key[0] != OUT_OF_FOLD else (count < expected) & (count > 0)
+        incomplete = count < expected if part != OUT_OF_FOLD else (count < expected) & (count > 0)
         if incomplete.any():
             row, column = (int(i[0]) for i in np.nonzero(incomplete))
             raise UserError(
-                f"The scores of '{key[1]}' are incomplete: patch '{patch[selected][row]}' has {int(count[row, column])} of"
-                f" {int(expected[row, column])} views of member '{n_views.columns[column]}'.",
+                f"The scores of '{dataset}' are incomplete: patch '{result.patch_id_N[rows[row]]}' has"
+                f" {int(count[row, column])} of {int(expected[row, column])} views of member '{result.members[column]}'.",
                 fix="score it again, or select views and members that every patch has",
             )

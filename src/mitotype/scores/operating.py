@@ -11,10 +11,10 @@ from scipy.special import stdtrit
 
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import OperatingCurve, OperatingPoint, read_run
+from mitotype.core.run_layout import OperatingCurve, OperatingPoint, names, read_ensemble, read_run
 from mitotype.core.run_layout.operating import Bounds
 from mitotype.core.schema import OUT_OF_FOLD
-from mitotype.scores import abstain, ensemble, table
+from mitotype.scores import abstain, ensemble, run_ensemble, table
 from mitotype.scores.calibrate import logit_of, sigmoid
 from mitotype.scores.decision import Decision, case_keys
 from mitotype.scores.threshold import cross_fitted
@@ -65,10 +65,13 @@ def fit_curve(rows: pd.DataFrame, decision: Decision, *, seed: int = 0, level: f
 
 
 def curve_of_run(run_dir: Path, decision: Decision) -> OperatingCurve | None:
-    """Return the operating points of a finished run, from the rows that its decision was fitted on; see `fit_curve`."""
+    """Return the operating points of a finished run or ensemble, from the rows that its decision was fitted on; see `fit_curve`."""
     scores = table.read(run_dir)
-    rows = scores.joined(ensemble.mean_logit(scores))
-    return fit_curve(rows, decision, seed=int(str(read_run(run_dir).recipe.get("seed", 0))))
+    if names.is_ensemble(run_dir):
+        rows, seed = run_ensemble.read_combiner(run_dir).apply(scores), read_ensemble(run_dir).seed
+    else:
+        rows, seed = ensemble.mean_logit(scores), int(str(read_run(run_dir).recipe.get("seed", 0)))
+    return fit_curve(scores.joined(rows), decision, seed=seed)
 
 
 def _band(p: np.ndarray, y: np.ndarray, threshold: float, rule: str) -> Bounds:

@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
-from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores.calibrate import log_loss, sigmoid
-from mitotype.scores.ensemble import Combiner, by_member, by_source, mean_logit
+from mitotype.scores.ensemble import Combiner
+from mitotype.scores.sources import source_rows, weighted
 from mitotype.scores.table import Scores
 
 L2_GRID = (10.0, 1.0, 0.1, 0.01, 0.001)  # strength of the penalty towards equal weights, strongest first
@@ -19,34 +19,37 @@ L2_GRID = (10.0, 1.0, 0.1, 0.01, 0.001)  # strength of the penalty towards equal
 def fit(
     scores: Scores, *, target: np.ndarray | None = None, folds: int = 5, seed: int = 0
 ) -> tuple[Combiner, pd.DataFrame]:
-    """Fit a logistic stack on out-of-fold rows: one weight per source and an intercept.
+    """Fit a logistic stack on out-of-fold rows: one weight per source and an intercept, see `fit_sources`.
+
+    `target` (0..1, in the order of `mean_logit(scores)`) defaults to the labels; unlabelled rows are left out.
+
+    Returns the ensemble and its cross-fitted rows: patch_id, part, logit, each case by weights fitted on other cases.
+    Raises M002 for rows that are not out-of-fold and a UserError for fewer than two sources.
+    """
+    rows = source_rows(scores, target)
+    if len(rows.sources) < 2:
+        raise UserError(
+            f"A stack needs two or more sources that scored every out-of-fold patch; the scores have {', '.join(rows.sources)}.",
+            fix="name the members <source>/<member>, as 'uni2-h/fold3'",
+        )
+    weight_S, intercept, logit_N = fit_sources(rows.logit_NS, rows.label_N, rows.case_N, folds=folds, seed=seed)
+    combiner = weighted(rows.sources, weight_S, intercept)
+    return combiner, rows.rows[["patch_id", "part"]].assign(logit=logit_N)
+
+
+def fit_sources(
+    logit_NS: np.ndarray, label_N: np.ndarray, case_N: np.ndarray, *, folds: int = 5, seed: int = 0
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Return the weights, the intercept, and the cross-fitted logits of the rows.
 
         minimise   log loss(b + Σ w_s z_s)  +  λ/2 · Σ (w_s - w̄)²
 
     The penalty is towards equal weights, so that a large λ is the calibrated plain mean. λ comes from `L2_GRID` by
     cross-validation over cases: the largest whose loss is within one standard error (of its difference, over folds) of
-    the best. `target` (0..1, in the order of `mean_logit(scores)`) defaults to the labels; unlabelled rows are left out.
-
-    Returns the ensemble and its cross-fitted rows: patch_id, part, logit, each case by weights fitted on other cases.
-    Raises M002 for rows that are not out-of-fold and a UserError for fewer than two sources.
+    the best.
     """
-    rows = scores.joined(mean_logit(scores))
-    if (rows["part"] != OUT_OF_FOLD).any():
-        raise UserError("A stack cannot be fitted on test rows.", code="M002", fix="fit it on part 'out-of-fold'")
-    wide, _ = by_member(scores.scores, "mean_logit")
-    wide = wide.reindex(list(zip(rows["patch_id"], rows["part"], strict=True)))
-    z, sources = by_source(wide.to_numpy(float), [str(m) for m in wide.columns])
-    if len(sources) < 2 or not np.isfinite(z).all():
-        raise UserError(
-            f"A stack needs two or more sources that scored every out-of-fold patch; the scores have {', '.join(sources)}.",
-            fix="name the members <source>/<member>, as 'uni2-h/fold3'",
-        )
-    y = rows["label"].to_numpy(float) if target is None else np.asarray(target, float)
-    labelled = np.isfinite(y)
-    rows, z, y = rows[labelled].reset_index(drop=True), z[labelled], y[labelled]
-    if not len(y) or y.min() == y.max():
-        raise UserError("A stack cannot be fitted on rows of one class.", fix="fit it on both classes")
-    fold = case_folds(rows["case_id"].to_numpy(), y >= 0.5, folds=folds, seed=seed)
+    z, y = logit_NS, label_N
+    fold = case_folds(case_N, y >= 0.5, folds=folds, seed=seed)
     losses = np.zeros((len(L2_GRID), int(fold.max()) + 1))
     cross_fitted = np.zeros((len(L2_GRID), len(y)))
     for i, l2 in enumerate(L2_GRID):
@@ -59,8 +62,7 @@ def fit(
     error = excess.std(axis=1, ddof=1) / np.sqrt(losses.shape[1]) if losses.shape[1] > 1 else np.zeros(len(losses))
     selected = int(np.flatnonzero(excess.mean(1) <= error)[0])
     weights, intercept = fit_weights(z, y, L2_GRID[selected])
-    combiner = Combiner("weighted", weights=dict(zip(sources, map(float, weights), strict=True)), intercept=intercept)
-    return combiner, rows[["patch_id", "part"]].assign(logit=cross_fitted[selected])
+    return weights, intercept, cross_fitted[selected]
 
 
 def fit_weights(z: np.ndarray, y: np.ndarray, l2: float) -> tuple[np.ndarray, float]:

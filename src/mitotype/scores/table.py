@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from mitotype.core import files, tables, walk
 from mitotype.core.errors import ErrorCollector, UserError
@@ -39,25 +40,72 @@ class Scores:
     def __post_init__(self) -> None:
         _check(self.patches, self.scores)
 
+    @classmethod
+    def unchecked(cls, patches: pd.DataFrame, scores: pd.DataFrame, notes: tuple[str, ...] = ()) -> Scores:
+        """Return rows of tables that were checked before."""
+        self = object.__new__(cls)
+        for name, value in (("patches", patches), ("scores", scores), ("notes", notes)):
+            object.__setattr__(self, name, value)
+        return self
+
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, *, part: str | None = None, datasets: Sequence[str] | None = None) -> Scores:
         """Return the rows of one part and of some datasets, with their patches."""
         patches, scores = self.patches, self.scores
-        if part is not None:
-            scores = scores[scores["part"] == part]
+        if part is not None and not (is_part := (scores["part"] == part).to_numpy()).all():
+            scores = scores[is_part]
         if datasets is not None:
             patches = patches[patches["dataset"].isin(list(datasets))]
             scores = scores[scores["patch_id"].isin(patches["patch_id"])]
-        patches = patches[patches["patch_id"].isin(scores["patch_id"])]
-        return Scores(patches.reset_index(drop=True), scores.reset_index(drop=True), self.notes)
+        patches = patches[patches["patch_id"].isin(codes(scores["patch_id"])[1])]
+        return Scores.unchecked(patches.reset_index(drop=True), scores.reset_index(drop=True), self.notes)
 
     def joined(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return `rows` (one per patch and part) with the columns of their patches; `label` as float, nan if unlabelled."""
         columns = [c for c in self.patches.columns if c not in rows.columns or c == "patch_id"]
         merged = rows.merge(self.patches[columns], on="patch_id", how="left", validate="many_to_one")
         return merged.assign(label=pd.to_numeric(merged["label"], errors="coerce").astype(float))
+
+
+def codes(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return the index of every cell's text in the sorted list of the texts that occur, and this list."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        code, names = column.cat.codes.to_numpy(), column.cat.categories
+        used = np.bincount(code[code >= 0], minlength=len(names)) > 0
+    else:
+        code, names = pd.factorize(column)
+        used = np.ones(len(names), bool)
+    if (code < 0).any():  # a missing cell
+        raise UserError(f"The column {column.name} of the scores has empty cells.", fix="fill them, or remove the rows")
+    text = np.array([str(name) for name in names], dtype=object)
+    order = np.flatnonzero(used)[np.argsort(text[used], kind="stable")]
+    rank = np.zeros(len(names), np.int32)
+    rank[order] = np.arange(len(order))
+    return rank[code], text[order].tolist()
+
+
+def combinations(scores: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return the combinations of cells of `columns` that occur, each once, in sorted order."""
+    number_N, known = _numbered(scores, columns)
+    left = np.unique(number_N) if number_N.max(initial=0) > 2**27 else np.flatnonzero(np.bincount(number_N))
+    cells = {}
+    for column in reversed(columns):
+        names = np.array(known[column], dtype=object)
+        cells[column] = names[left % max(1, len(names))]
+        left = left // max(1, len(names))
+    return pd.DataFrame({column: cells[column] for column in columns})
+
+
+def _numbered(scores: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, dict[str, list[str]]]:
+    """Return a number for every row that is the same for the same cells of `columns`, and the sorted cells of each."""
+    number_N, known = np.zeros(len(scores), np.int64), {}
+    for column in columns:
+        code_N, known[column] = codes(scores[column])
+        number_N *= max(1, len(known[column]))
+        number_N += code_N
+    return number_N, known
 
 
 def _check(patches: pd.DataFrame, scores: pd.DataFrame) -> None:
@@ -78,7 +126,7 @@ def _check(patches: pd.DataFrame, scores: pd.DataFrame) -> None:
         row = patches.iloc[int(np.flatnonzero(invalid)[0])]
         what = f"The patch '{row['patch_id']}' has the label '{row['label']}'."
         errors.add(UserError(what, allowed="0 (normal), 1 (atypical) or empty"))
-    repeated = scores[scores.duplicated(KEY)]
+    repeated = scores[scores.duplicated(KEY)] if _is_repeated(scores) else scores[:0]
     if len(repeated):
         what = f"{len(repeated)} scores are repeated; the first: {_first(repeated)}."
         errors.add(UserError(what, fix="give every patch, part, member and view one row"))
@@ -89,10 +137,20 @@ def _check(patches: pd.DataFrame, scores: pd.DataFrame) -> None:
     unknown_part = scores["part"][~scores["part"].isin(PARTS)]
     if len(unknown_part):
         errors.add(UserError(f"No part is called '{unknown_part.iloc[0]}'.", allowed=", ".join(PARTS)))
-    unknown = scores["patch_id"][~scores["patch_id"].isin(patches["patch_id"])]
-    if len(unknown):
+    unknown = scores["patch_id"][:0]
+    if not set(scores["patch_id"].unique()) <= set(patches["patch_id"]):
+        unknown = scores["patch_id"][~scores["patch_id"].isin(patches["patch_id"])]
         errors.add(_unknown_patches(unknown.drop_duplicates(), patches["patch_id"]))
     errors.raise_if_any()
+
+
+def _is_repeated(scores: pd.DataFrame) -> bool:
+    """Whether a key has several rows; False if cells are empty, which other checks report."""
+    if scores[KEY].isna().any(axis=None):
+        return bool(scores.duplicated(KEY).any())
+    number_N, _ = _numbered(scores, KEY)
+    number_N.sort()
+    return bool((np.diff(number_N) == 0).any())
 
 
 def _first(rows: pd.DataFrame) -> str:
@@ -290,9 +348,18 @@ def merge(tables: Iterable[Scores]) -> Scores:
                 fix="score the changed data into a run of its own",
             )
     patches = patches.groupby("patch_id", sort=False, as_index=False).last()  # of each column the last value given
-    scores = pd.concat([t.scores for t in tables], ignore_index=True).drop_duplicates(KEY, keep="last")
+    scores = _joined_rows([t.scores for t in tables])
+    scores = scores.drop_duplicates(KEY, keep="last") if _is_repeated(scores) else scores
     notes = tuple(dict.fromkeys(note for t in tables for note in t.notes))
     return Scores(patches, scores.reset_index(drop=True), notes)
+
+
+def _joined_rows(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return tables as one; columns that are categorical in all of them remain so."""
+    is_categorical = [c for c in KEY if all(isinstance(t[c].dtype, pd.CategoricalDtype) for t in tables)]
+    joined = {c: union_categoricals([t[c] for t in tables]) for c in is_categorical}
+    others = pd.concat([t.drop(columns=is_categorical) for t in tables], ignore_index=True)
+    return others.assign(**joined)[tables[0].columns.tolist()]
 
 
 def member_rows(

@@ -1,6 +1,6 @@
 """The files of a run and of a bundle: their names and their records. Format 2; files that 0.1.0 wrote are read too."""
 
-from mitotype.core.run_layout.bundle import BundleRecord, bundle_digest, read_bundle
+from mitotype.core.run_layout.bundle import BundleRecord, LocalLabelsRecord, bundle_digest, read_bundle
 from mitotype.core.run_layout.decision import (
     Abstention,
     Calibration,
@@ -9,6 +9,7 @@ from mitotype.core.run_layout.decision import (
     FittedOn,
     Threshold,
 )
+from mitotype.core.run_layout.ensemble import EnsembleRecord, EnsembleSource, read_ensemble
 from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
 from mitotype.core.run_layout.log import LogLine, OnLog
@@ -31,6 +32,7 @@ from mitotype.core.run_layout.run import (
     RunRecord,
     SplitRecord,
     TargetsRecord,
+    deployed_members,
     read_finished_run,
     read_run,
 )
@@ -43,12 +45,15 @@ __all__ = [
     "CombinerRecord",
     "DataRecord",
     "DecisionRecord",
+    "EnsembleRecord",
+    "EnsembleSource",
     "EntryRecord",
     "EvaluationRecord",
     "FittedOn",
     "HeadRecord",
     "Interval",
     "LinearDetector",
+    "LocalLabelsRecord",
     "LogLine",
     "Machine",
     "MemberRecord",
@@ -67,8 +72,10 @@ __all__ = [
     "WeightsSource",
     "append_opening",
     "bundle_digest",
+    "deployed_members",
     "now",
     "read_bundle",
+    "read_ensemble",
     "read_finished_run",
     "read_head",
     "read_ledger",

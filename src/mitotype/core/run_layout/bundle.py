@@ -11,10 +11,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from mitotype.core import files, records
 from mitotype.core.errors import UserError
-from mitotype.core.records import Digest, Name, Record, Text
+from mitotype.core.records import Count, Digest, Name, Record, Share, Text
 from mitotype.core.run_layout import names
 from mitotype.core.run_layout.decision import CombinerRecord, DecisionRecord
-from mitotype.core.run_layout.evaluation import EvaluationRecord
+from mitotype.core.run_layout.ensemble import EnsembleRecord
+from mitotype.core.run_layout.evaluation import EvaluationRecord, Interval
 from mitotype.core.run_layout.ledger import Opening
 from mitotype.core.run_layout.ood import OodRecord
 from mitotype.core.run_layout.operating import OperatingCurve
@@ -33,10 +34,36 @@ class LicenseRecord(Record, frozen=True, kw_only=True):
     shareable: bool = True
 
 
+class LocalLabelsRecord(Record, frozen=True, kw_only=True):
+    """The labels of a laboratory that a bundle's decision was adapted to, and what that changed on them.
+
+    `bundle` is the digest of the bundle before, `digest` that of the images. `slope` and `intercept` change the calibrated
+    logit, `weight` is that of the laboratory's own threshold. `before` and `after` are balanced accuracies on the labels, as
+    the bundle decided and as it decides now, cross-fitted by case; `difference` is paired.
+    """
+
+    sources: list[Text]
+    patches: Count
+    atypical: Count
+    cases: Count
+    digest: Digest
+    bundle: Digest
+    slope: float
+    intercept: float
+    weight: Share
+    threshold_before: Share
+    before: Interval
+    after: Interval
+    difference: Interval
+    notes: list[Text] = []
+    created: Name
+
+
 class BundleRecord(Record, frozen=True, kw_only=True):
     """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it.
 
-    `operating` is not in bundles that were made before it was stored, and their digests are without it.
+    `member_tta` are the views of members where they differ, `ensemble` is what it was made of if not a run, `local_labels` what
+    its decision was adapted to. `operating` is not in bundles that were made before it was stored.
     """
 
     format: Literal[1, 2] = 2
@@ -44,9 +71,12 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     members: Annotated[list[names.MemberName], Meta(min_length=1)]
     combiner: CombinerRecord
     tta: Text
+    member_tta: dict[Name, Text] = {}
     decision: DecisionRecord
     ood: OodRecord | None = None
     run: RunRecord | None = None
+    ensemble: EnsembleRecord | None = None
+    local_labels: LocalLabelsRecord | None = None
     test: EvaluationRecord | None = None
     out_of_fold: EvaluationRecord | None = None
     openings: list[Opening] = []

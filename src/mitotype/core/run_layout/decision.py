@@ -13,7 +13,7 @@ from mitotype.core.records import Count, Digest, Format2, Name, Record, Share, T
 Rate = Share | None  # None where it is undefined
 SLOPE_RANGE = (0.01, 100.0)
 CalibrationKind = Literal["identity", "temperature", "platt"]
-CombinerKind = Literal["mean_logit", "mean_probability", "weighted"]
+CombinerKind = Literal["mean_logit", "mean_probability", "weighted", "sklearn"]
 
 
 class Calibration(Record, frozen=True):

@@ -31,6 +31,10 @@ WEIGHTS = "model.safetensors"
 HEAD = "head.json"
 DIFFICULTY = "difficulty.npy"  # of every training patch (columns) after every epoch that a sampler needs it of (rows)
 
+# an ensemble of runs
+ENSEMBLE = "ensemble.json"
+COMBINED = "combined.parquet"  # its cross-fitted out-of-fold rows
+
 # a bundle
 BUNDLE = "bundle.json"
 CARD = "card.md"
@@ -49,7 +53,10 @@ RUN_FILES = (
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
 BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
-OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY))  # no name of an output
+ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
+OWN_FILES = frozenset(
+    (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY)
+)  # no name of an output
 
 
 def is_run(folder: Path) -> bool:
@@ -58,6 +65,10 @@ def is_run(folder: Path) -> bool:
 
 def is_bundle(folder: Path) -> bool:
     return walk.is_file(folder / BUNDLE)
+
+
+def is_ensemble(folder: Path) -> bool:
+    return walk.is_file(folder / ENSEMBLE)
 
 
 def is_finished(run_dir: Path) -> bool:

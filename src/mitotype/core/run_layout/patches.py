@@ -21,6 +21,6 @@ def read_patches(run_dir: Path) -> pd.DataFrame:
 
 
 def read_scores(run_dir: Path) -> pd.DataFrame:
-    """Return the table of scores. Raises a UserError for a damaged one, see `tables.read_stored`."""
+    """Return the table of scores, its text as categorical columns. Raises a UserError for a damaged one, see `tables.read_stored`."""
     text, numbers = ("patch_id", "part", "member", "view"), ("fold", "logit")
-    return tables.read_stored(run_dir / SCORES, text, numbers, what="table of scores")
+    return tables.read_stored(run_dir / SCORES, text, numbers, what="table of scores", categories=text)

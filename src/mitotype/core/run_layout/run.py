@@ -110,3 +110,19 @@ def read_finished_run(run_dir: Path) -> RunRecord:
     if not names.is_finished(run_dir):
         raise UserError(f"The run '{run_dir}' is not finished.", fix=f"mitotype resume {run_dir}")
     return read_run(run_dir)
+
+
+def deployed_members(run_dir: Path, run: RunRecord) -> list[str]:
+    """Return the members that a finished run deploys: those trained on every patch, without any those of the folds.
+
+    Raises a UserError for a run without a decision or without members.
+    """
+    if not (run_dir / names.DECISION).is_file():
+        what = f"The run '{run_dir}' has no out-of-fold scores, so no decision was fitted."
+        raise UserError(what, fix="use it as init_from of another run")
+    has_final_models = bool(run.recipe["n_final_models"])
+    members = [path.name for path in names.member_dirs(run_dir) if path.name.startswith("all-") == has_final_models]
+    if not members:
+        fix = "restore it from a copy, or train again"
+        raise UserError(f"The run '{run_dir}' has no members that could be deployed.", fix=fix)
+    return members

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from mitotype.core.registry import Registry
 from mitotype.core.run_layout.evaluation import Finding, Severity
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores.decision import Decision
-from mitotype.scores.table import Scores
+from mitotype.scores.table import Scores, combinations
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,14 @@ class Evidence:
     decision: Decision = field(default_factory=Decision)
     overlaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
     held_out: Sequence[str] = ()
+
+    @cached_property
+    def parts(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """One row per patch, with the patch's columns, of the training part and of the test part."""
+        rows = self.scores.joined(combinations(self.scores.scores, ["patch_id", "part"]))
+        rows = rows.assign(case=_case_names(rows))
+        is_training = rows["part"] == OUT_OF_FOLD
+        return rows[is_training], rows[~is_training]
 
 
 Function = Callable[[Evidence], str | None]
@@ -74,11 +83,7 @@ def raise_if_any(findings: Iterable[Finding]) -> None:
 
 def split_rows(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return one row per patch, with the patch's columns, of the training part and of the test part."""
-    scores = evidence.scores.scores
-    rows = evidence.scores.joined(scores[["patch_id", "part"]].drop_duplicates())
-    rows = rows.assign(case=_case_names(rows))
-    is_training = rows["part"] == OUT_OF_FOLD
-    return rows[is_training], rows[~is_training]
+    return evidence.parts
 
 
 def _case_names(rows: pd.DataFrame) -> pd.Series:

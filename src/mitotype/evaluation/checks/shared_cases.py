@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.evaluation.checks.check import Evidence, add_check, split_rows
+from mitotype.scores.table import combinations
 
 
 @add_check("M001", "case in two splits", "leak")
@@ -21,7 +22,7 @@ def case_in_two_splits(evidence: Evidence) -> str | None:
     if both:
         return f"{len(both)} cases have patches in training and in a test set; the first: '{both[0]}'."
     scores = evidence.scores.scores
-    held_out = scores.loc[scores["part"] == OUT_OF_FOLD, ["patch_id", "member"]].drop_duplicates()
+    held_out = combinations(scores[scores["part"] == OUT_OF_FOLD], ["patch_id", "member"])
     held_out = held_out.merge(training[["patch_id", "case"]], on="patch_id")
     of_member = held_out.groupby(["member", "case"])["patch_id"].nunique()
     of_case = held_out.groupby("case")["patch_id"].nunique()

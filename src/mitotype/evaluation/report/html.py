@@ -74,7 +74,8 @@ def describe_decision(evaluation: Evaluation) -> str:
     """Return ensemble, calibration, threshold and band as one line."""
     decision, settings = evaluation.decision, evaluation.settings
     kind = settings.combiner.kind
-    combined = "Weighted logits" if kind == "weighted" else kind.replace("_", " ").capitalize()
+    titles = {"weighted": "Weighted logits", "sklearn": "A classifier of scikit-learn on the logits"}
+    combined = titles.get(kind) or kind.replace("_", " ").capitalize()
     combined += f" of {_count(len(settings.members), 'member')} and {_count(len(settings.views), 'view')}"
     calibration = {
         "identity": "no calibration",

@@ -1,0 +1,58 @@
+"""ensemble.json: the runs of an ensemble with their digests, and how their logits are combined."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mitotype.core import records
+from mitotype.core.errors import UserError
+from mitotype.core.records import Count, Digest, FileName, Format2, Name, Record, Text
+from mitotype.core.run_layout import names
+from mitotype.core.run_layout.decision import CombinerRecord
+
+
+class EnsembleSource(Record, frozen=True, kw_only=True):
+    """A run: its `name` in the score table (SOURCE/member), and its folder, relative to that of the ensemble.
+
+    `members` are the digests of all its members, `rows` is that of its out-of-fold rows.
+    """
+
+    name: FileName
+    path: Text
+    members: dict[Name, Digest]
+    rows: Digest
+
+
+class EnsembleRecord(Format2, frozen=True, kw_only=True):
+    """ensemble.json. `rule` is the spec of the combiner, `combiner` what was fitted by it on `patches` out-of-fold patches.
+
+    `rows` is the digest of the logits, labels and cases of the fit, `folds` and `seed` are those of the cross-fitted rows. A
+    combiner of kind "sklearn" has no coefficients: it is fitted again where it is applied, and `predictions` is the digest of
+    its rounded predictions for the rows of the fit.
+    """
+
+    rule: Text
+    combiner: CombinerRecord
+    sources: list[EnsembleSource]
+    patches: Count
+    atypical: Count
+    cases: Count
+    rows: Digest
+    predictions: Digest | None = None
+    folds: Count
+    seed: Count
+    notes: list[Text] = []
+    versions: dict[Name, Name] = {}
+    created: Name
+
+    def run_dir(self, folder: Path, source: EnsembleSource) -> Path:
+        """Return the folder of a source, given that of the ensemble."""
+        return (folder / source.path).resolve()
+
+
+def read_ensemble(folder: Path) -> EnsembleRecord:
+    """Return the record of an ensemble that is complete. Raises a UserError for one that is not."""
+    if not names.is_finished(folder):
+        what = f"The ensemble '{folder}' is not finished: making it was stopped."
+        raise UserError(what, fix="repeat the command that makes it")
+    return records.read(folder / names.ENSEMBLE, EnsembleRecord, what="ensemble")
