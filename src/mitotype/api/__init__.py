@@ -7,13 +7,17 @@ numbers have `to_frame`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mitotype.core import extras
+
 if TYPE_CHECKING:
     from mitotype.api.ablation import ablate
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
+    from mitotype.api.bundles import bundle, export, push
     from mitotype.api.components import list_components
-    from mitotype.api.data import Audit, audit, example_images, fetch, read_cohort, synthetic_cohort
-    from mitotype.api.deployment import Predictor, bundle, classify, open_bundle, push
+    from mitotype.api.data import Audit, audit, fetch, read_cohort, synthetic_cohort
+    from mitotype.api.deployment import Predictor, classify, open_bundle
     from mitotype.api.evaluations import Comparison, Evaluation
+    from mitotype.api.examples import example_images
     from mitotype.api.models import FetchedWeights, doctor, embed, fetch_weights
     from mitotype.api.predictions import Prediction, Predictions
     from mitotype.api.runs import Run
@@ -24,15 +28,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit", "BenchmarkOptions", "Comparison", "Evaluation", "FetchedWeights", "Prediction", "Predictions", "Predictor", "Recipe",
     "Run", "ScoreFolder", "ablate", "audit", "benchmark", "bundle", "classify", "compare", "doctor", "embed", "evaluate", "example_images",
-    "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score",
+    "export", "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume", "score",
     "synthetic_cohort", "train",
 ]  # fmt: skip
 _NAMES = {
     "ablation": ("ablate",),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
+    "bundles": ("bundle", "export", "push"),
     "components": ("list_components",),
-    "data": ("Audit", "audit", "example_images", "fetch", "read_cohort", "synthetic_cohort"),
-    "deployment": ("Predictor", "bundle", "classify", "open_bundle", "push"),
+    "data": ("Audit", "audit", "fetch", "read_cohort", "synthetic_cohort"),
+    "deployment": ("Predictor", "classify", "open_bundle"),
+    "examples": ("example_images",),
     "evaluations": ("Comparison", "Evaluation"),
     "models": ("FetchedWeights", "doctor", "embed", "fetch_weights"),
     "predictions": ("Prediction", "Predictions"),
@@ -47,7 +53,9 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    with extras.translated():
+        module = import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

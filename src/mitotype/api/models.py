@@ -13,6 +13,7 @@ from mitotype.backbones import backbones, weights
 from mitotype.backbones.weights import PUBLISHED
 from mitotype.core import files, outputs
 from mitotype.core.cpu_limit import use_threads
+from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.deploy.doctor import Check, check_machine
@@ -20,7 +21,6 @@ from mitotype.deploy.weights_check import check_backbone
 from mitotype.features import features
 from mitotype.fit import embeddings
 from mitotype.fit.embeddings import EmbeddingKey
-from mitotype.fit.environment import resolve_device
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from mitotype.cli import (
     training,
 )
 from mitotype.cli.options import expand_options, rename_options, split_plugins
-from mitotype.core import interrupts, plugins
+from mitotype.core import extras, interrupts, plugins
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
 COMMANDS = {
-    "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.push, models.doctor),
+    "Use": (demo.demo, deployment.classify, deployment.bundle, deployment.export, deployment.push, models.doctor),
     "Train": (training.train, training.resume, models.weights, models.embed),
     "Evaluate": (scoring.score, scoring.evaluate, scoring.compare, benchmarking.benchmark, ablation.ablate),
     "Data": (data.audit, data.fetch),
@@ -88,7 +88,7 @@ def main(args: list[str] | None = None) -> Any:
     output.show_messages()
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
-        with interrupts.raised_signals():
+        with interrupts.raised_signals(), extras.translated():
             files, args = split_plugins(sys.argv[1:] if args is None else args)
             plugins.load_all(files)
             return app(args=expand_options(rename_options(args)))

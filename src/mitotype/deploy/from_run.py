@@ -14,24 +14,20 @@ from mitotype.backbones import backbones, weights
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
-    BundleRecord,
-    CombinerRecord,
-    DecisionRecord,
     EvaluationRecord,
     MemberRecord,
     RunRecord,
     bundle_digest,
     names,
-    read_finished_run,
     read_ledger,
     read_member,
-    read_ood,
     read_weights,
 )
 from mitotype.core.run_layout.bundle import LicenseRecord
 from mitotype.core.run_layout.run import RecipeFields
 from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.deploy.card import render_card
+from mitotype.deploy.described_run import describe_run
 from mitotype.deploy.licenses import license_terms
 from mitotype.features import member_files as feature_members
 from mitotype.scores import operating
@@ -85,31 +81,6 @@ def _checked_member(member_dir: Path) -> MemberRecord:
     else:
         feature_members.read_member(member_dir)
     return record
-
-
-def describe_run(run_dir: Path) -> BundleRecord:
-    """Return what a finished run deploys as the record of a bundle, without files and without what is on the card."""
-    run, decision, ood = read_finished_run(run_dir), run_dir / names.DECISION, read_ood(run_dir)
-    if not decision.is_file():
-        what = f"The run '{run_dir}' has no out-of-fold scores, so no decision was fitted."
-        raise UserError(what, fix="use it as init_from of another run")
-    has_final_models = bool(run.recipe["n_final_models"])  # trained on every patch; else the fold members are deployed
-    members = [path.name for path in names.member_dirs(run_dir) if path.name.startswith("all-") == has_final_models]
-    if not members:
-        fix = "restore it from a copy, or train again"
-        raise UserError(f"The run '{run_dir}' has no members that could be deployed.", fix=fix)
-    if ood:
-        ood = replace(ood, detectors={name: ood.detectors[name] for name in members if name in ood.detectors})
-    return BundleRecord(
-        name=run_dir.name,
-        members=members,
-        combiner=CombinerRecord(),
-        tta=run.recipe_text("tta"),
-        decision=records.read(decision, DecisionRecord, what="decision"),
-        ood=ood,
-        run=run,
-        files={},
-    )
 
 
 def _portable(run: RunRecord) -> RunRecord:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mitotype.core.errors import UserError, unknown_name
 from mitotype.core.rates import divide
 from mitotype.core.run_layout import CombinerRecord
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores.calibrate import logit_of, sigmoid
-from mitotype.scores.table import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mitotype.scores.table import Scores
 
 
 class Combiner(CombinerRecord, frozen=True):
@@ -47,12 +51,31 @@ class Combiner(CombinerRecord, frozen=True):
             total += weight * logit_NS[:, sources.index(source)]
         return total, member_sd
 
+    def combine_views(self, logit: Mapping[str, Mapping[str, np.ndarray]]) -> np.ndarray:
+        """Return `logit_N`, given member → view → logits of the same N patches; see `apply` for rows of a table.
+
+        Raises a UserError for an unknown view or member, and for a logit that is not finite.
+        """
+        members = _selected(list(logit), "member", self.members)
+        columns = []
+        for member in members:
+            views = _selected(list(logit[member]), "view", self.views)
+            value_VN = np.array([logit[member][view] for view in views], float)
+            if not np.isfinite(value_VN).all():
+                what = f"{int((~np.isfinite(value_VN)).sum())} logits of the member '{member}' are not finite."
+                raise UserError(what, fix="check its weights: copy the bundle again from its source, or train again")
+            is_probability = self.kind == "mean_probability"
+            columns.append(logit_of(sigmoid(value_VN).mean(0)) if is_probability else value_VN.mean(0))
+        return self.combine(np.stack(columns, axis=1), members)[0]
+
     def apply(self, scores: Scores) -> pd.DataFrame:
         """Return one row per patch and part: patch_id, part, logit, member_sd, members, views, in the order of the patches.
 
         Raises a UserError for an unknown view or member, and for a patch that lacks a view or, in the test part, a member
         that others of its dataset have: a mean over fewer is another classifier.
         """
+        import pandas as pd  # not at the top: classify imports this file and needs no tables
+
         rows = _select(_select(scores.scores, "view", self.views), "member", self.members)
         wide, n_views = by_member(rows, self.kind)
         _check_complete(n_views, scores.patches)
@@ -99,11 +122,16 @@ def by_source(logit_NM: np.ndarray, members: Sequence[str]) -> tuple[np.ndarray,
 
 
 def _select(scores: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
-    available = {str(name) for name in scores[column].unique()}
+    _selected([str(name) for name in scores[column].unique()], column, names)
+    return scores[scores[column].isin(names)] if names else scores
+
+
+def _selected(available: Sequence[str], column: str, names: Sequence[str]) -> list[str]:
+    """Return the available members or views that are in `names`, all of them where it is empty."""
     for name in names:
         if name not in available:
             raise unknown_name(column, name, available, f"the column {column} of the scores")
-    return scores[scores[column].isin(names)] if names else scores
+    return [name for name in available if name in names or not names]
 
 
 def by_member(rows: pd.DataFrame, kind: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,6 +10,7 @@ from mitotype.core.run_layout.decision import (
     Threshold,
 )
 from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
+from mitotype.core.run_layout.graph import GraphRecord, graph_digest, read_metadata
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
 from mitotype.core.run_layout.log import LogLine, OnLog
 from mitotype.core.run_layout.member import (
@@ -46,6 +47,7 @@ __all__ = [
     "EntryRecord",
     "EvaluationRecord",
     "FittedOn",
+    "GraphRecord",
     "HeadRecord",
     "Interval",
     "LinearDetector",
@@ -67,12 +69,14 @@ __all__ = [
     "WeightsSource",
     "append_opening",
     "bundle_digest",
+    "graph_digest",
     "now",
     "read_bundle",
     "read_finished_run",
     "read_head",
     "read_ledger",
     "read_member",
+    "read_metadata",
     "read_ood",
     "read_patches",
     "read_run",

@@ -22,7 +22,7 @@ from mitotype.core.run_layout.run import RunRecord
 
 PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}"
 LICENSES_1 = {"licences": "lines", "commercial": "commercial", "shareable": "shareable"}
-BundleFile = Annotated[str, Meta(pattern=rf"^(card\.md|members/{PART}/{PART}|bases/{PART})$")]
+BundleFile = Annotated[str, Meta(pattern=rf"^(card\.md|model\.onnx|members/{PART}/{PART}|bases/{PART})$")]
 
 
 class LicenseRecord(Record, frozen=True, kw_only=True):

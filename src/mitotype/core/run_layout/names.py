@@ -34,6 +34,7 @@ DIFFICULTY = "difficulty.npy"  # of every training patch (columns) after every e
 # a bundle
 BUNDLE = "bundle.json"
 CARD = "card.md"
+GRAPH = "model.onnx"  # the nets, with preparation, views, combiner and calibration
 BASES = "bases"  # weights under adapters, each as DIGEST.safetensors
 
 RUN_FILES = (
@@ -48,7 +49,7 @@ RUN_FILES = (
     DONE,
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
-BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
+BUNDLE_FILES = (BUNDLE, CARD, GRAPH, MEMBERS, BASES)
 OWN_FILES = frozenset((*RUN_FILES, *BUNDLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY))  # no name of an output
 
 
