@@ -25,6 +25,7 @@ POOLED: dict[str, tuple[Mapping[str, Any], int, int]] = {  # family: (arch_kwarg
     "swin": ({"img_size": 32, "embed_dim": 16, "depths": (2, 1), "num_heads": (2, 4), "window_size": 4}, 32, 3),
     "convnextv2": ({"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}, 32, 5),
     "convnext": ({"depths": (1, 1, 2, 1), "dims": (8, 16, 24, 32)}, 32, 5),
+    "efficientnet-lite": ({}, 1280, 0),  # timm fixes their widths; they are small
     "efficientnetv2": ({"channel_multiplier": 0.1, "depth_multiplier": 0.1}, 1280, 0),
 }
 
@@ -81,5 +82,5 @@ def _pooled(name: str, spec: ModelSpec) -> ModelSpec:
         size_px=size_px,
         multiple_px=32,
         pooling={"mean": width},
-        lora_modules=layers * blocks,
+        lora_modules=layers * blocks or spec.lora_modules,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -112,20 +112,3 @@ def test_fields_that_contradict_each_other(tiny: Recipe, settings: list[str], wo
 def test_a_probe_of_a_run_may_have_several_seeds(tiny: Recipe, finished_run: Path) -> None:
     probe = ["adaptation=probe", "objective=soft_bce", f"init_from={finished_run}", "seeds=2"]
     validate_recipe(recipes.with_settings(tiny, probe))
-
-
-def test_fp16_is_for_frozen_trunks() -> None:
-    recipe = Recipe(
-        name="x",
-        backbone="uni",
-        size_px=224,
-        init_from="published",
-        precision="fp16",
-        frame="crop(64)",
-        augment="crop(64)",
-    )
-    for adaptation in ("head", "probe", "knn"):
-        validate_recipe(replace(recipe, adaptation=adaptation))
-    for adaptation in ("lora(8, 16)", "full", "prompts(8)"):
-        with pytest.raises(UserError, match=r"precision is fp16, in which the gradients of .* underflow"):
-            validate_recipe(replace(recipe, adaptation=adaptation))

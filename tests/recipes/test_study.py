@@ -18,18 +18,12 @@ from mitotype.core.schema import Cohort
 from mitotype.fit import run
 from mitotype.fit.train.schedules import schedules
 from mitotype.fit.validate import validate_recipe
-from mitotype.recipes import recipes
 from mitotype.recipes.study import AUGMENT, END_TO_END_INIT, study_recipe
 from mitotype.transforms import Augment, Frame
 from tests.backbones.siblings import registered_siblings
 from tests.fit.test_adaptations import weights_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.mark.parametrize("name", recipes.names())
-def test_every_recipe_is_valid(name: str) -> None:
-    validate_recipe(recipes.get(name)())
 
 
 @pytest.mark.parametrize(

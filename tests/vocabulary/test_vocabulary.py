@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+CODE = ("src", "tests", "performance", "examples", "docs")
 # Identifiers that nobody would type into a search box, and what to use instead.
 IDENTIFIERS = {
     "told": "metadata, record, message or on_progress", "asked": "options or config", "ask": "options or config",
@@ -78,7 +79,7 @@ def read_by_users(tree: ast.AST) -> str:
 
 
 def test_identifiers() -> None:
-    files = [file for folder in ("src", "tests", "performance") for file in (ROOT / folder).rglob("*.py")]
+    files = [file for folder in CODE for file in (ROOT / folder).rglob("*.py")]
     wrong = [line for file in files if file != Path(__file__) for line in wrong_identifiers(file)]
     assert not wrong, f"{len(wrong)} identifiers:\n" + "\n".join(wrong[:40])
 
@@ -95,7 +96,11 @@ def test_texts_in_the_package() -> None:
 
 
 def test_documents() -> None:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "src").rglob("*.j2"))]
+    pages = [
+        ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "examples").rglob("*.ipynb")), *sorted((ROOT / "examples").rglob("*.py")),
+        *sorted((ROOT / "src").rglob("*.j2")),
+    ]  # fmt: skip
     wrong = [
         line for page in pages for line in wrong_phrases(str(page.relative_to(ROOT)), page.read_text(encoding="utf-8"))
     ]

@@ -235,7 +235,7 @@ def synthetic_cohort(
     Parameters
     ----------
     folder : str or Path
-        Folder to write: patches/*.png (128 px, 0.25 µm/px), cohort.csv, synthetic.json. One that holds this cohort is read.
+        Folder to write: `patches/*.png` (128 px, 0.25 µm/px), cohort.csv, synthetic.json. One that holds this cohort is read.
     patches, cases, domains : int
         Their numbers; 1 ≤ domains ≤ cases ≤ patches. The last fifth of the domains is the part "test".
     seed : int, default 0

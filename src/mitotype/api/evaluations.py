@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import asdict
 
 from mitotype.core import files, html_text, number_format, outputs, records
-from mitotype.core.metric_titles import TABLE_METRICS, TITLES
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation import compare as comparisons
 from mitotype.evaluation import results
+from mitotype.evaluation.metrics import metrics_of
+from mitotype.evaluation.metrics.metric import SET
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,12 +112,12 @@ class Evaluation(results.Evaluation, frozen=True, kw_only=True, eq=False):
                 f"{entry.name}, {variant.title}",
                 f"{variant.patches} ({variant.atypical})",
                 variant.cases,
-                *(_interval(variant.metrics.get(metric)) for metric in TABLE_METRICS),
+                *(_interval(variant.metrics.get(metric)) for metric in metrics_of(SET)),
             ]
             for entry in self.entries
             for variant in entry.variants
         ]
-        titles = ("set", "patches (atypical)", "cases", *(TITLES[metric] for metric in TABLE_METRICS))
+        titles = ("set", "patches (atypical)", "cases", *(metric.title for metric in metrics_of(SET).values()))
         return html_text.table(self.about.title, rows, titles)
 
     def plot(self) -> Figure:
@@ -265,14 +266,14 @@ class Comparison(comparisons.Comparison):
         rows = [
             (
                 s.name,
-                TITLES[m],
+                metric.title,
                 _interval(s.a[m]),
                 _interval(s.b[m]),
                 _signed(s.difference[m]),
                 number_format.number(s.p[m], 4),
             )
             for s in self.sets
-            for m in TABLE_METRICS
+            for m, metric in metrics_of(SET).items()
         ]
         title = f"a: {self.name_a}, b: {self.name_b}"
         return html_text.table(title, rows, ("set", "metric", "a", "b", "b - a", "p"))
@@ -293,13 +294,13 @@ class Comparison(comparisons.Comparison):
             panels = sheet.subplots(len(self.sets), 1, squeeze=False)[:, 0]
             for panel, compared in zip(panels, self.sets, strict=True):
                 panel.axvline(0, color=GREY, linewidth=0.8)
-                for height, metric in enumerate(TABLE_METRICS):
+                for height, metric in enumerate(metrics_of(SET)):
                     difference = compared.difference[metric]
                     if difference.low is not None:
                         panel.plot([difference.low, difference.high], [height, height], color=BLUE)
                     if difference.value is not None:
                         panel.plot(difference.value, height, "o", color=BLUE, markersize=5)
-                panel.set_yticks(range(len(TABLE_METRICS)), [TITLES[metric] for metric in TABLE_METRICS])
+                panel.set_yticks(range(len(metrics_of(SET))), [metric.title for metric in metrics_of(SET).values()])
                 panel.invert_yaxis()
                 panel.set(title=compared.name, xlabel=f"{self.name_b} - {self.name_a}")
         return sheet

@@ -8,7 +8,7 @@ Facts = dict[str, Any]
 
 VIT_LORA = r".*blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))"
 CONVNEXT_LORA = r".*stages\.\d+\.blocks\.\d+\.mlp\.(fc1|fc2)"
-NO_LORA: Facts = {"lora_targets": None, "lora_modules": 0}
+NO_LORA: Facts = {"lora_targets": None, "lora_modules": 0, "lora_layer": None}
 
 SIZE_224: Facts = {"pretrained_size_px": 224, "size_px": 224, "resize_px": None}
 
@@ -34,6 +34,16 @@ def restricted(license: str) -> Facts:
     return {"license": license, "commercial": False, "shareable_derivatives": False}
 
 
+def linear_lora(targets: str, modules: int) -> Facts:
+    """Return the facts of LoRA on Linear modules: the pattern of their names and how many match it."""
+    return {"lora_targets": targets, "lora_modules": modules, "lora_layer": "Linear"}
+
+
+def conv_lora(targets: str, modules: int) -> Facts:
+    """Return the facts of LoRA on convolutions that are not grouped."""
+    return {"lora_targets": targets, "lora_modules": modules, "lora_layer": "Conv2d"}
+
+
 def vit(*, patch_px: int, width: int, blocks: int, prefix_tokens: int, pooling: str) -> Facts:
     """Return the facts of a vision transformer that follow from its size, its tokens and its default pooling."""
     return {
@@ -43,8 +53,7 @@ def vit(*, patch_px: int, width: int, blocks: int, prefix_tokens: int, pooling: 
         "pooling": {"cls": width, "mean": width, "cls_mean": 2 * width},
         "default_pooling": pooling,
         "blocks": blocks,
-        "lora_targets": VIT_LORA,
-        "lora_modules": 4 * blocks,
+        **linear_lora(VIT_LORA, 4 * blocks),
     }
 
 

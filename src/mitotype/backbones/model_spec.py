@@ -51,7 +51,8 @@ class ModelSpec:
     blocks                 transformer blocks, 0 where the net has no single sequence of them
     mpp_um                 µm/px of the training images; empty for random weights and for natural images
     lora_targets           anchored pattern of the module names that LoRA adapts, None where LoRA is not supported
-    lora_modules           number of Linear modules that match it
+    lora_modules           number of modules that match it
+    lora_layer             what all of them are: "Linear", or "Conv2d" (without groups); None where LoRA is not supported
     precision              precision in which the publisher and the peers embed: "fp32", "fp16" or "bf16"
     example                image and embedding that the publisher ships in the repository, or None
     license, gated         license, and whether the hub requires a request for access
@@ -82,6 +83,7 @@ class ModelSpec:
     mpp_um: tuple[float, ...]
     lora_targets: str | None
     lora_modules: int
+    lora_layer: str | None
     precision: str
     example: tuple[str, str] | None
     license: str

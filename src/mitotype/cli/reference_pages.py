@@ -1,5 +1,7 @@
 """Reference pages in docs/, generated from the code: `python -m mitotype.cli.reference_pages docs/reference [--check]`."""
 
+import inspect
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +9,11 @@ from typing import Any
 
 from typer.main import get_command
 
+import mitotype
+from mitotype import api
 from mitotype.cli import app, listing
 from mitotype.core import files, text_tables
+from mitotype.core.arguments import Argument, arguments_of
 from mitotype.evaluation.checks import checks
 
 GENERATED = (
@@ -18,15 +23,28 @@ GENERATED = (
 
 def pages() -> dict[str, str]:
     """Return file name → Markdown of every page."""
-    registries = {f"{plural}.md": registry_page(plural) for plural in listing.PACKAGES if plural != "checks"}
-    return {"commands.md": commands_page(), **registries, "checks.md": checks_page()}
+    own = {"backbones": backbones_page, "recipes": recipes_page, "checks": checks_page}
+    registries = {f"{name}.md": own[name]() if name in own else registry_page(name) for name in listing.PACKAGES}
+    return {"api.md": api_page(), "commands.md": commands_page(), **registries}
+
+
+def api_page() -> str:
+    """Return the list of public names, from which Sphinx makes a page for each."""
+    items = {name: getattr(mitotype, name) for name in api.__all__}
+    classes = [name for name, item in items.items() if inspect.isclass(item)]
+    parts = ["# Python", GENERATED, "`from mitotype import classify` loads what `classify` needs, and nothing else."]
+    for title, names in (("Functions", [name for name in items if name not in classes]), ("Results", classes)):
+        listed = "\n".join(f"   {name}" for name in names)
+        directive = f".. currentmodule:: mitotype\n\n.. autosummary::\n   :toctree: generated\n\n{listed}"
+        parts += [f"## {title}", f"```{{eval-rst}}\n{directive}\n```"]
+    return "\n\n".join(parts) + "\n"
 
 
 def commands_page() -> str:
     """Return every command with its example, arguments and options."""
     parts = ["# Commands", GENERATED]
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        text, _, example = (command.help or "").strip().partition("Example: ")
+        text, _, example = inspect.cleandoc(command.help or "").partition("Example: ")
         params = [param for param in command.params if param.name != "help"]
         rows = [(f"`{_spelling(param)}`", getattr(param, "help", None) or "") for param in params]
         parts += [f"## mitotype {name}", " ".join(text.split()), f"```\n{example.strip()}\n```"]
@@ -39,12 +57,72 @@ def _spelling(param: Any) -> str:
 
 
 def registry_page(plural: str) -> str:
-    """Return one section per component of a registry: its summary and its facts."""
-    parts = [f"# {plural.capitalize()}", GENERATED]
-    for name, values in listing.facts(plural).items():
-        rows = [(key, _cell(value)) for key, value in listing.shown_facts(values).items()]
-        parts += [f"## {name}", str(values["summary"])]
-        parts += [text_tables.markdown(("fact", "value"), rows)] if rows else []
+    """Return one section per component of a registry: what it does, its arguments and its other facts."""
+    title = listing.PLURALS.get(plural, plural)
+    parts = [f"# {title[0].upper()}{title[1:]}", GENERATED]
+    registry = listing.registry_of(plural)
+    for name in registry.names():
+        component = registry.get(name)
+        values = listing.shown_facts(listing.describe(component))
+        arguments = arguments_of(component) if inspect.isclass(component) else ()
+        about = values.pop("about", None) or listing.describe(component)["summary"]
+        parts += [f"## {name}", text_tables.escape_markdown(str(about)), *_argument_table(arguments)]
+        if arguments:
+            values.pop("arguments", None)
+        parts += [_fact_table(values)] if values else []
+    return "\n\n".join(parts) + "\n"
+
+
+def backbones_page() -> str:
+    """Return one table of all backbones, then the facts of each, folded."""
+    from mitotype.backbones.model_spec import ModelSpec
+
+    items = listing.facts("backbones")
+    rows = [_backbone_row(name, values) for name, values in items.items()]
+    heads = ("name", "M params", "px", "license", "weights", "commercial", "verified")
+    parts = ["# Backbones", GENERATED, "On the site, a click on the head of a column sorts the table by it."]
+    parts += [text_tables.markdown(heads, rows).replace("]\\(", "](")]
+    parts += ["## What the facts mean", f"```text\n{_fields_of(ModelSpec)}\n```", "## Each backbone"]
+    for name, values in items.items():
+        table = _fact_table(listing.shown_facts(values))
+        parts += [f"### {name}", str(values["summary"])]
+        parts += [f"<details><summary>all facts of {name}</summary>", table, "</details>"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _backbone_row(name: str, values: Mapping[str, Any]) -> tuple[object, ...]:
+    access = "gated" if values["gated"] else "open" if values["weights"] else "none published"
+    commercial = "yes" if values["commercial"] else "no"
+    size = f"{values['params_m']:.1f}"
+    anchor = re.sub(r"[^\w-]", "", name.lower())
+    return f"[{name}](#{anchor})", size, values["size_px"], values["license"], access, commercial, values["verified"]
+
+
+def _fields_of(record: type) -> str:
+    """Return the fields that the docstring of a record lists, without what comes before them."""
+    lines = (inspect.getdoc(record) or "").splitlines()
+    first = next((i for i, line in enumerate(lines) if "  " in line.strip()), 0)
+    return "\n".join(lines[first:])
+
+
+def recipes_page() -> str:
+    """Return every field of a recipe with its meaning, then what each recipe sets."""
+    from mitotype.fit.recipe import FIELDS, EnsembleRecipe
+    from mitotype.recipes import recipes
+
+    parts = ["# Recipes", GENERATED, "Change a field with `--set FIELD=VALUE`, as in `--set epochs=5`."]
+    parts += ["## Fields", *_argument_table(tuple(FIELDS.values()))]
+    for name in recipes.names():
+        function = recipes.get(name)
+        recipe = function()
+        parts += [f"## {name}", text_tables.escape_markdown(inspect.getdoc(function) or "")]
+        members = recipe.members if isinstance(recipe, EnsembleRecipe) else (recipe,)
+        for member in members:
+            rows = [
+                (key, _cell(value), FIELDS[key].meaning) for key, value in member.overrides().items() if key != "name"
+            ]
+            parts += [f"Member *{member.name}*:"] if len(members) > 1 else []
+            parts += [text_tables.markdown(("field", "value", "meaning"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,6 +130,15 @@ def checks_page() -> str:
     """Return the checks on method: code, title, reason and fix."""
     sections = [f"## {code} {checks.get(code).title}\n\n{checks.get(code).page}" for code in checks]
     return "\n\n".join(["# Checks", GENERATED, *sections]) + "\n"
+
+
+def _argument_table(arguments: tuple[Argument, ...]) -> list[str]:
+    rows = [(f"`{a.name}`", a.shown_default, a.allowed, a.meaning) for a in arguments]
+    return [text_tables.markdown(("argument", "default", "allowed", "meaning"), rows)] if rows else []
+
+
+def _fact_table(values: Mapping[str, Any]) -> str:
+    return text_tables.markdown(("fact", "value"), [(key, _cell(value)) for key, value in values.items()])
 
 
 def _cell(value: Any) -> str:

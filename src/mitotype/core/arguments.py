@@ -66,6 +66,11 @@ class Argument:
         text += f", {' and '.join(excluded)} excluded" if excluded else ""
         return ("whole numbers, " if self.is_whole else "") + f"{text} {self.unit}".strip()
 
+    @property
+    def shown_default(self) -> str:
+        """The default as text, "…" where the option is required."""
+        return _shown(self.default)
+
     def convert(self, value: Any, owner: str = "") -> Any:
         """Return `value` in the type of the option, whatever its range. Raises a UserError for a value of another type."""
         label = f"{self.name} of {owner}" if owner else self.name

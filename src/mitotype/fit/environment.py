@@ -18,6 +18,7 @@ from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import Machine, RunRecord
 from mitotype.fit.recipe import Recipe
+from mitotype.fit.train.loss_scaling import check_precision
 
 MAX_WORKERS = 8  # each has its own torch and net in memory
 LIBRARIES = ("mitotype", "torch", "torchvision", "timm", "numpy", "scikit-learn", "scikit-image", "pillow")
@@ -43,6 +44,7 @@ def describe(recipe: Recipe, device: str, n_members: int, *, local: bool = True)
     False another machine trains, so that this one may lack the GPU.
     """
     device = resolve_device(device, local=local)
+    check_precision(recipe, device)
     workers = min(torch.get_num_threads(), n_members, MAX_WORKERS) if device == "cpu" else 1
     return Environment(
         device=device,

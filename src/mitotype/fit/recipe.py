@@ -71,7 +71,7 @@ class Recipe:
     grad_clip: float = argument(0.0, low=0, meaning="largest norm of the gradient, 0: no clipping")
     ema_decay: float = argument(0.998, low=0, high=1, open_high=True, meaning="decay of the stored average of the weights (EMA); 0: off")
     precision: str = argument("auto", choices=("auto", "fp32", "bf16", "fp16"), meaning="auto: bf16 where the hardware multiplies "
-                              "it, else fp32; fp16: for a frozen trunk only")
+                              "it, else fp32; fp16: a trunk is trained with loss scaling, on a GPU only")
     # the members of the run
     folds: str = argument("study", meaning='"study" (the stored ones), "domain" (leave one out), a number of folds, or "none"')
     seeds: int = argument(1, low=1, meaning="members per fold")

@@ -12,7 +12,7 @@ import numpy as np
 
 from mitotype.core import files
 from mitotype.core.errors import UserError
-from mitotype.core.schema import Cohort
+from mitotype.core.schema import PATCH_PX, Cohort
 from mitotype.datasets import votes
 from mitotype.features import features
 from mitotype.losses import TargetSource, Term
@@ -62,9 +62,12 @@ def aux_targets(
 
 
 def check_targets(cohort: Cohort, terms: Sequence[Term]) -> None:
-    """Raise the errors of `aux_targets` before anything is measured: of the descriptors only the number is checked."""
+    """Raise the errors of `aux_targets` before anything is measured: targets from images or descriptors are those of one
+    black image.
+    """
+    black_N3HW = np.zeros((1, 3, PATCH_PX, PATCH_PX), np.uint8)
     placeholder_NK = np.zeros((1, len(features.get("morphology").names)), np.float32)
-    source = TargetSource(cohort.rows, np.empty(0), lambda: placeholder_NK)
+    source = TargetSource(cohort.rows, black_N3HW, lambda: placeholder_NK)
     for term in terms:
         target_NK = term.targets(source)
         if target_NK is not None:

@@ -89,17 +89,16 @@ def _check_adaptation(recipe: Recipe, model_spec: ModelSpec) -> None:
         adaptation = adaptations.build(recipe.adaptation)
     except UserError:
         return
+    if reason := adaptation.unsupported_reason(model_spec):
+        raise UserError(
+            f"'{recipe.adaptation}' does not fit {recipe.backbone}: {reason}.", fix="set adaptation=full, or another"
+        )
     has_layers = model_spec.blocks > 0 or model_spec.state_dict_format != "own"  # timm knows the layers of its nets
     if not has_layers and (recipe.grad_checkpointing or adaptation.decay != 1):
         what = f"{recipe.backbone} has no blocks for grad_checkpointing=1 or for a learning rate that falls from block to block."
         raise UserError(what, fix="set grad_checkpointing=0 and adaptation=full")
     if adaptation.is_solved and Objective(recipe.objective).aux_heads():
         raise UserError("A probe has one head; its objective needs auxiliary heads.", allowed="objective=soft_bce")
-    if recipe.precision == "fp16" and not adaptation.is_trunk_frozen:
-        what = f"precision is fp16, in which the gradients of '{recipe.adaptation}' underflow."
-        raise UserError(
-            what, allowed="auto, bf16 or fp32; fp16 where the trunk is frozen (head, probe, knn, prototype)"
-        )
     if not adaptation.trains_base and not recipe.init_from:
         what = f"'{recipe.adaptation}' adapts pretrained weights, and init_from is empty: adapting random ones measures nothing."
         raise UserError(what, allowed="init_from=published, or a file, folder or run")

@@ -20,7 +20,7 @@ def ochi2025() -> EnsembleRecipe:
     Score to expect: .884 balanced accuracy and .946 AUROC on the challenge's hidden test set are theirs.
 
     Of its authors (abstract, and the organisers' listing of the container): UNI, Virchow and Virchow2 by LoRA; a ConvNeXt V2; fisheye
-    to enlarge the figure in the middle; Fourier domain adaptation with ImageNet's pictures as targets; a second model on the members'
+    to enlarge the figure in the middle; Fourier domain adaptation with images of ImageNet as targets; a second model on the members'
     probabilities with a threshold of its own (theirs: AutoGluon's TabularPredictor on eight columns).
 
     Not found by us, and the setting of the published benchmark (arXiv 2506.21444): rank 8, alpha 16, dropout 0.3 and lr 5e-5 of LoRA.

@@ -64,8 +64,16 @@ POSITIONS = {
 SAME_AS_TINY = {
     f"convnextv2-{size}" for size in ("femto", "pico", "nano", "base", "large", "huge")
 }  # their siblings are those of convnextv2-tiny or -atto
+SAME_AS_TINY |= {"efficientnet-lite1", "efficientnet-lite2"}  # as efficientnet-lite0, with more blocks
 FREE = {"h-optimus-0", "hibou-b", "hibou-l", "midnight-12k", "convnext-base", "swin-base", "vit-s16", "vit-l16"}
-FREE |= {"dinov2-vits14", "dinov2-vitb14", "dinov2-vitl14"}
+FREE |= {
+    "dinov2-vits14",
+    "dinov2-vitb14",
+    "dinov2-vitl14",
+    "efficientnet-lite0",
+    "efficientnet-lite1",
+    "efficientnet-lite2",
+}
 NO_DERIVATIVES = {"uni", "uni2-h", "virchow2", "h-optimus-1", "h0-mini", "gpfm"}
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 HOPT = ((0.707223, 0.578729, 0.703617), (0.211883, 0.230117, 0.177517))
@@ -108,6 +116,9 @@ READ: dict[str, tuple[str, str, int, int | None, int, bool | None]] = {
     "convnextv2-base": ("timm/convnextv2_base.fcmae_ft_in22k_in1k", "87.69", 0, None, 1024, False),
     "convnext-base": ("timm/convnext_base.fb_in22k_ft_in1k", "87.57", 0, None, 1024, False),
     "swin-base": ("timm/swin_base_patch4_window7_224.ms_in22k_ft_in1k", "86.74", 0, 4, 1024, False),
+    "efficientnet-lite0": ("timm/tf_efficientnet_lite0.in1k", "3.37", 0, None, 1280, False),
+    "efficientnet-lite1": ("timm/tf_efficientnet_lite1.in1k", "4.14", 0, None, 1280, False),
+    "efficientnet-lite2": ("timm/tf_efficientnet_lite2.in1k", "4.81", 0, None, 1280, False),
     "vit-l16": ("timm/vit_large_patch16_224.augreg_in21k_ft_in1k", "303.30", 1, 16, 1024, False),
 }
 UNREAD = {"dinov3-l", "dinov3-h+", "virchow", "gigapath", "phikon", "phikon-v2", "lunit-s16", "lunit-s8"}
@@ -160,7 +171,7 @@ def test_facts_of_a_spec_are_consistent(name: str) -> None:
         spec.check_size(spec.size_px) == spec.size_px
         and spec.check_size(spec.pretrained_size_px) == spec.pretrained_size_px
     )
-    assert (spec.lora_targets is None) == (spec.lora_modules == 0)
+    assert (spec.lora_targets is None) == (spec.lora_modules == 0) == (spec.lora_layer is None)
     assert spec.lora_targets is None or spec.lora_targets.startswith(".*")
     assert all(isinstance(value, bool | int | float | str | tuple) for value in spec.arch_kwargs.values())
     assert all(value in LAYERS for option, value in spec.arch_kwargs.items() if option.endswith("_layer"))
@@ -199,7 +210,8 @@ def test_lora_adapts_the_modules_of_the_spec(name: str) -> None:
     assert isinstance(adaptation, Lora)
     modules = adaptation.target_modules(trunk(name), spec_of(name))
     assert len(modules) == spec_of(name).lora_modules
-    assert all(isinstance(module, nn.Linear) for _, module in modules)
+    layer = {"Linear": nn.Linear, "Conv2d": nn.Conv2d}[spec_of(name).lora_layer or ""]
+    assert all(isinstance(module, layer) and getattr(module, "groups", 1) == 1 for _, module in modules)
     assert not any("patch_embed" in module for module, _ in modules)
 
 

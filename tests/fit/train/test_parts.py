@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.amp import GradScaler
 
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.core.errors import UserError
@@ -171,7 +172,7 @@ def test_moments_are_restored_in_the_layout_of_their_weights(tmp_path: Path) -> 
     assert not kernel.is_contiguous()
 
     def new_state() -> checkpoint.TrainState:
-        return checkpoint.TrainState(net, EMA(net, 0.0), [torch.optim.AdamW([kernel])])
+        return checkpoint.TrainState(net, EMA(net, 0.0), [torch.optim.AdamW([kernel])], GradScaler(enabled=False))
 
     first, second = new_state(), new_state()
     kernel.grad = torch.rand_like(kernel)

@@ -1,6 +1,14 @@
 """ConvNeXt V2 (arXiv 2301.00808): masked autoencoders, fine-tuned on ImageNet, or a file of the user's own."""
 
-from mitotype.backbones.fact_groups import CC_BY_NC, CONVNEXT_LORA, NO_LORA, SIZE_224, TIMM_NATURAL, no_tokens
+from mitotype.backbones.fact_groups import (
+    CC_BY_NC,
+    CONVNEXT_LORA,
+    SIZE_224,
+    TIMM_NATURAL,
+    conv_lora,
+    linear_lora,
+    no_tokens,
+)
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.pooled_trunk import PooledTrunk
 
@@ -15,17 +23,17 @@ SIZES = {  # name: (fine-tuned on, width of the last stage, million parameters o
     "large": ("in22k_in1k", 1536, 196.42, 36),
     "huge": ("in1k", 2816, 657.47, 36),
 }
-CONV_MLP = ("atto", "femto", "pico", "nano")  # their MLPs are 1 × 1 convolutions, which LoRA does not adapt
+CONV_MLP = ("atto", "femto", "pico", "nano")  # their MLPs are 1 × 1 convolutions
 
 for size, (dataset, width, params_m, blocks) in SIZES.items():
-    lora = NO_LORA if size in CONV_MLP else {"lora_targets": CONVNEXT_LORA, "lora_modules": 2 * blocks}
+    lora = conv_lora if size in CONV_MLP else linear_lora
     backbones.add(
         f"convnextv2-{size}",
         ModelSpec(
             **TIMM_NATURAL,
             **SIZE_224,
             **no_tokens(width),
-            **lora,
+            **lora(CONVNEXT_LORA, 2 * blocks),
             **CC_BY_NC,
             weights=f"hf-hub:timm/convnextv2_{size}.fcmae_ft_{dataset}",
             arch=f"convnextv2_{size}",

@@ -1,6 +1,6 @@
 """Swin-B (arXiv 2103.14030): a transformer of shifted windows; its embedding is the mean over positions."""
 
-from mitotype.backbones.fact_groups import MIT, SIZE_224, TIMM_NATURAL, no_tokens
+from mitotype.backbones.fact_groups import MIT, SIZE_224, TIMM_NATURAL, linear_lora, no_tokens
 from mitotype.backbones.model_spec import IMAGENET, ModelSpec, backbones
 from mitotype.backbones.pooled_trunk import PooledTrunk
 
@@ -11,6 +11,7 @@ backbones.add(
         **SIZE_224,
         **no_tokens(1024),
         **MIT,
+        **linear_lora(r".*layers\.\d+\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))", 96),
         weights="hf-hub:timm/swin_base_patch4_window7_224.ms_in22k_ft_in1k",
         arch="swin_base_patch4_window7_224",
         arch_kwargs={"img_size": 224, "drop_path_rate": 0.0},  # timm's default drops paths
@@ -18,8 +19,6 @@ backbones.add(
         patch_px=4,
         normalization=IMAGENET,
         params_m=86.74,
-        lora_targets=r".*layers\.\d+\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(fc1|fc2))",
-        lora_modules=96,
         verified="built",
         source="timm; Liu et al., arXiv 2103.14030",
     ),

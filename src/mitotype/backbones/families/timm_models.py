@@ -71,6 +71,7 @@ def timm_backbone(name: str) -> Backbone:
         mpp_um=(),
         lora_targets=VIT_LORA if has_lora else None,
         lora_modules=len(lora_modules) if has_lora else 0,
+        lora_layer="Linear" if has_lora else None,
         precision="fp32",
         example=None,
         license=license,

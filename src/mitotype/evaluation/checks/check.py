@@ -67,7 +67,7 @@ def raise_if_any(findings: Iterable[Finding]) -> None:
     errors = ErrorCollector()
     for finding in findings:
         if finding.text and finding.severity == "leak":
-            fix = f"why, and how to fix it: {finding.code} in docs/reference/checks.md"
+            fix = f"why, and how to fix it: mitotype checks {finding.code}"
             errors.add(UserError(finding.text, code=finding.code, fix=fix))
     errors.raise_if_any()
 

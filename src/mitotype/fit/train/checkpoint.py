@@ -9,12 +9,14 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from mitotype.backbones.adaptations import trained_tensors
@@ -29,12 +31,13 @@ INTERVAL_S = 20.0  # a kill loses at most this time and the current epoch
 
 @dataclass
 class TrainState:
-    """Everything that training resumes from: model, EMA, optimizers, the validation scores of the finished epochs, and the
-    weights of the best of them (empty without early stopping), and the difficulties of the training patches by epoch."""
+    """Everything that training resumes from: model, EMA, optimizers, loss scaler, the validation scores of the finished
+    epochs, the weights of the best of them (empty without early stopping), and the difficulties of the training patches."""
 
     model: Classifier
     ema: EMA
     optimizers: list[Optimizer]
+    scaler: GradScaler
     epochs_done: int = 0
     val_scores: list[float] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -68,7 +71,8 @@ def save(folder: Path, state: TrainState) -> None:
         for parameter, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimiser{i}.{parameter}.{k}": v for k, v in moments.items()}
     tensors = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    metadata = {"epochs": state.epochs_done, "updates": state.ema.updates, "held_out": state.val_scores}
+    metadata: dict[str, Any] = {"epochs": state.epochs_done, "updates": state.ema.updates, "held_out": state.val_scores}
+    metadata |= {"scaler": state.scaler.state_dict()} if state.scaler.is_enabled() else {}
     with files.atomic(folder / NAME) as part:
         save_file(tensors, part, {"told": json.dumps(metadata)})
 
@@ -90,6 +94,8 @@ def load(folder: Path, state: TrainState) -> None:
     state.ema.updates = metadata["updates"]
     state.epochs_done, state.val_scores, state.best = metadata["epochs"], metadata["held_out"], _below(tensors, "best.")
     state.difficulties = list(tensors["difficulties"].numpy()) if "difficulties" in tensors else []
+    if "scaler" in metadata:
+        state.scaler.load_state_dict(metadata["scaler"])
     for i, optimizer in enumerate(state.optimizers):
         moments: dict[int, dict[str, Tensor]] = {}
         for key, value in _below(tensors, f"optimiser{i}.").items():

@@ -10,6 +10,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 
 from mitotype.backbones.adaptations import trained_tensors
 from mitotype.backbones.classifier import Classifier
@@ -22,6 +23,7 @@ from mitotype.fit.train import checkpoint, distributed, frozen_cache
 from mitotype.fit.train.batches import BatchSource
 from mitotype.fit.train.ema import EMA
 from mitotype.fit.train.inputs import TrainContext, TrainData
+from mitotype.fit.train.loss_scaling import build_scaler
 from mitotype.fit.train.model import init_model, set_train_mode
 from mitotype.fit.train.optimizers import build_optimizers, set_lr, update
 from mitotype.fit.train.samplers import Patches, build_sampler
@@ -56,7 +58,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
     batch_sizes = {min(recipe.batch, n_patches), min(recipe.batch, last_batch)}
     with distributed.wrap(model, objective, batch_sizes, recipe.grad_accum_steps) as ranks:
         ema, optims = EMA(model, recipe.ema_decay), build_optimizers(recipe, model, context.amp_dtype)
-        state = checkpoint.TrainState(model, ema, optims)
+        scaler = build_scaler(recipe, context.device, context.amp_dtype)
+        state = checkpoint.TrainState(model, ema, optims, scaler)
         checkpoint.load(context.dir, state)
         augment = Augment(
             recipe.augment, bank_K3HW=None if data.bank_K3CC is None else torch.from_numpy(data.bank_K3CC)
@@ -75,8 +78,8 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
                     )  # fmt: skip
                     set_lr(optims, lr_schedule.lr_scale(position))
                     patch_B = order_N[step * recipe.batch : (step + 1) * recipe.batch]
-                    losses.append(_train_step(batches, loss, patch_B, position))
-                    update(optims, model, recipe.grad_clip)
+                    losses.append(_train_step(batches, loss, patch_B, position, scaler))
+                    update(optims, model, recipe.grad_clip, scaler)
                     ema.update()
             mean_loss = ranks.mean(float(torch.stack(losses).mean()))
             if not math.isfinite(mean_loss):
@@ -102,7 +105,7 @@ def train(recipe: Recipe, member: str, data: TrainData, context: TrainContext) -
 
 
 def _train_step(
-    batches: BatchSource, objective: BuiltObjective, patch_B: np.ndarray, position: ScheduleState
+    batches: BatchSource, objective: BuiltObjective, patch_B: np.ndarray, position: ScheduleState, scaler: GradScaler
 ) -> Tensor:
     """Accumulate the gradients of one step and return the mean loss over this rank's patches."""
     context, ranks, cache = batches.context, batches.ranks, batches.frozen_cache
@@ -114,7 +117,7 @@ def _train_step(
             with autocast(context.device, context.amp_dtype):
                 outputs = cache.forward(x_B) if cache else ranks.model(x_B)
             loss = objective(outputs, batch) / len(parts)  # each backward sums gradients: normalize here
-            loss.backward()
+            scaler.scale(loss).backward()
         total += loss.detach()
     return total
 

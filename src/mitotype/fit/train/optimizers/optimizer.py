@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from timm.optim import param_groups_layer_decay
 from torch import nn
+from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from mitotype.backbones.adaptations import adaptations
@@ -80,10 +81,16 @@ def set_lr(optims: list[Optimizer], scale: float) -> None:
             group["lr"] = group["initial_lr"] * scale
 
 
-def update(optims: list[Optimizer], model: nn.Module, max_norm: float) -> None:
-    """Clip the norm of the gradient if `max_norm` > 0, update the weights and drop the gradients."""
+def update(optims: list[Optimizer], model: nn.Module, max_norm: float, scaler: GradScaler) -> None:
+    """Clip the norm of the gradient if `max_norm` > 0, update the weights and drop the gradients.
+
+    An optimizer whose scaled gradients are not finite skips the step, see `fit.train.loss_scaling`.
+    """
     if max_norm:
+        for optim in optims:
+            scaler.unscale_(optim)
         torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
     for optim in optims:
-        optim.step()
+        scaler.step(optim)
         optim.zero_grad(set_to_none=True)
+    scaler.update()
