@@ -61,7 +61,7 @@ class BundleNet(nn.Module):
         by_member = {}
         for member, logit_NV in zip(self.members, logits_NV, strict=True):
             if member in combiner.members or not combiner.members:
-                value_NV = logit_NV[:, columns]
+                value_NV = torch.stack([logit_NV[:, i] for i in columns], 1)
                 by_member[member] = (torch.sigmoid(value_NV) if is_probability else value_NV).mean(1)
         if combiner.kind == "weighted":
             return _weighted(combiner, by_member)
