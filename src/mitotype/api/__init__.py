@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mitotype.api.deployment import Predictor, classify, open_bundle
     from mitotype.api.evaluations import Comparison, Evaluation
     from mitotype.api.examples import example_images
-    from mitotype.api.models import FetchedWeights, doctor, embed, fetch_weights
+    from mitotype.api.machine_checks import doctor
+    from mitotype.api.models import FetchedWeights, embed, fetch_weights
     from mitotype.api.predictions import Prediction, Predictions
     from mitotype.api.runs import Run
     from mitotype.api.score_folder import ScoreFolder
@@ -40,7 +41,8 @@ _NAMES = {
     "deployment": ("Predictor", "classify", "open_bundle"),
     "examples": ("example_images",),
     "evaluations": ("Comparison", "Evaluation"),
-    "models": ("FetchedWeights", "doctor", "embed", "fetch_weights"),
+    "machine_checks": ("doctor",),
+    "models": ("FetchedWeights", "embed", "fetch_weights"),
     "predictions": ("Prediction", "Predictions"),
     "runs": ("Run",),
     "score_folder": ("ScoreFolder",),

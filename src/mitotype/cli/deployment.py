@@ -131,7 +131,7 @@ def export(
     to: Annotated[str, typer.Option("--to", help="format: onnx")] = "onnx",
     out: Annotated[Path | None, typer.Option("--out", help="file to write; default: into the bundle itself")] = None,
 ) -> None:
-    """Write the nets of a bundle for other programs.
+    """Write a bundle's nets for other programs.
 
     Without --out the graph is stored in the bundle, which then classifies without torch.
 
