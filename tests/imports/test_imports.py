@@ -191,8 +191,12 @@ def test_classify_runs_without_optional_libraries(bundle: str) -> None:
     assert not loaded_after(statement) & unwanted
 
 
-def test_a_command_names_the_extra_that_it_needs() -> None:
-    code = f"import sys{LIGHT}main(['train', 'demo', '--data', '.'])"
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "demo", "--data", "."], ["classify", "--example", "--out", "x.parquet"], ["export", "default"]],
+)
+def test_a_command_names_the_extra_that_it_needs(arguments: list[str]) -> None:
+    code = f"import sys{LIGHT}main({arguments})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
     assert re.search(r'is not installed.\n  install it: pip install "mitotype\[(train|evaluate)\]"', result.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from mitotype.core.errors import UserError
 
@@ -27,6 +28,12 @@ def translated() -> Iterator[None]:
             raise
         library = str(error.name).partition(".")[0]
         raise UserError(f"{library} is not installed.", fix=f'install it: pip install "mitotype[{extra}]"') from error
+
+
+def require(library: str) -> None:
+    """Raise a UserError with the line to type where an optional library is absent, such as pyarrow, which pandas loads."""
+    with translated():
+        import_module(library)
 
 
 def extra_of(error: ModuleNotFoundError) -> str | None:

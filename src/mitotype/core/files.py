@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mitotype.core import walk
+from mitotype.core import extras, walk
 from mitotype.core.errors import UserError, WriteError
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def write_table(path: Path, rows: pd.DataFrame) -> None:
         if path.suffix.lower() == ".csv":
             escape_formulas(rows).to_csv(part, index=False)
         else:
+            extras.require("pyarrow")
             rows.to_parquet(part, index=False)
 
 

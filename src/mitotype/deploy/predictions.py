@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from mitotype.core import files, outputs, records, tables, walk
+from mitotype.core import extras, files, outputs, records, tables, walk
 from mitotype.core.errors import UserError
 from mitotype.core.interrupts import Interrupted
 
@@ -122,6 +122,8 @@ def _cell(value: Any) -> Any:
 def check_output(path: Path, inputs: Iterable[str | Path] = ()) -> None:
     """Check that predictions can be written to `path`, and to its `partial_path`, and replace nothing but predictions."""
     outputs.check_file(path, SUFFIXES, inputs=inputs)
+    if path.suffix.lower() == ".parquet":
+        extras.require("pyarrow")  # before the images are classified
     for output in (path, partial_path(path)):
         check_replaceable(output)
 
