@@ -13,12 +13,16 @@ from mitotype.core.text_tables import markdown
 from mitotype.datasets import datasets
 
 ROOT = Path(__file__).parents[1]
+EXTRAS = ("evaluate", "train", "hub")
 
 
 def dependencies() -> list[str]:
-    """Return the names of the packages that mitotype needs when it runs."""
+    """Return the names of the packages that mitotype needs when it runs, those of its extras included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return [re.split(r"[^\w.-]", dependency)[0] for dependency in project["dependencies"]]
+    extras = project["optional-dependencies"]
+    required = [*project["dependencies"], *(line for extra in EXTRAS for line in extras[extra])]
+    names = dict.fromkeys(re.split(r"[^\w.-]", line)[0] for line in required)
+    return [name for name in names if name != project["name"]]
 
 
 def license_of(package: str) -> str:

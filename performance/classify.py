@@ -1,8 +1,9 @@
-"""Classification, patches per second: `classify` against reading the images and the bare nets' forward pass, in sequence.
+"""Classification, patches per second, on ONNX Runtime and on torch: `classify`, and the nets alone.
 
     python performance/classify.py [BUNDLE] [FOLDER OF IMAGES] [--json FILE]
 
-`classify` also frames, combines, calibrates, decides and flags; it reads the next images while the last are scored.
+`classify` also frames, combines, calibrates, decides and flags; it reads the next images while the last are scored. The ratio is
+its rate to that of reading the images and running the nets in sequence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from machine import machine
@@ -26,6 +26,8 @@ from mitotype.deploy.sources import list_images
 
 N_IMAGES = 1024
 BATCH = 64
+MULTIPLY_ADDS = 86e6  # of a net of the first bundle, per patch
+SIDE = 2048  # of the matrices
 
 
 def generated(folder: Path) -> list[Path]:
@@ -42,17 +44,18 @@ def generated(folder: Path) -> list[Path]:
     return paths
 
 
-def bare_seconds(predictor: Predictor, paths: list[Path]) -> float:
-    """Read every image, then run every net on batches of the right size and nothing else."""
+def read_seconds(paths: list[Path]) -> float:
     start = time.perf_counter()
     for path in paths:
         images.read(path)
-    px = predictor.needs_px
-    with torch.inference_mode():
-        for ensemble in predictor.ensembles:
-            image = torch.rand(BATCH, 3, px, px).contiguous(memory_format=torch.channels_last)
-            for _ in range(len(paths) // BATCH):
-                ensemble.classifier(image)
+    return time.perf_counter() - start
+
+
+def net_seconds(predictor: Predictor, count: int) -> float:
+    """Run the nets on images of the right size and nothing else."""
+    image_N3HW = np.random.default_rng(0).integers(0, 256, (count, 3, predictor.needs_px, predictor.needs_px), np.uint8)
+    start = time.perf_counter()
+    predictor.predict(image_N3HW)
     return time.perf_counter() - start
 
 
@@ -63,19 +66,38 @@ def classify_seconds(predictor: Predictor, paths: list[Path]) -> float:
     return time.perf_counter() - start
 
 
-def measure(predictor: Predictor, paths: list[Path], rounds: int) -> dict[str, Any]:
-    paths = paths[: len(paths) // BATCH * BATCH]
-    classify_seconds(predictor, paths[:BATCH])
-    ours, bare = [], []
+def matrix_rate() -> float:
+    """The machine's multiply-adds per second in float32, the best of five products of square matrices."""
+    square = np.random.default_rng(0).random((SIDE, SIDE), np.float32)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        square @ square
+        seconds.append(time.perf_counter() - start)
+    return SIDE**3 / min(seconds)
+
+
+def measure(predictors: dict[str, Predictor], paths: list[Path], rounds: int) -> list[dict[str, Any]]:
+    """One row per runtime; the runtimes take turns in each round."""
+    times: dict[str, dict[str, list[float]]] = {name: {"classify": [], "read": [], "nets": []} for name in predictors}
+    for predictor in predictors.values():
+        classify_seconds(predictor, paths[:BATCH])
     for _ in range(rounds):
-        ours.append(classify_seconds(predictor, paths))
-        bare.append(bare_seconds(predictor, paths))
-    ours_s, bare_s = statistics.median(ours), statistics.median(bare)
-    return {
-        "images": len(paths), "members": len(predictor.members), "net": predictor.ensembles[0].classifier.architecture.backbone,
-        "views": predictor.record.tta, "classify_patches_per_s": len(paths) / ours_s, "bare_patches_per_s": len(paths) / bare_s,
-        "ratio": bare_s / ours_s,
-    }  # fmt: skip
+        for name, predictor in predictors.items():
+            times[name]["classify"].append(classify_seconds(predictor, paths))
+            times[name]["read"].append(read_seconds(paths))
+            times[name]["nets"].append(net_seconds(predictor, len(paths)))
+    rows = []
+    rate = matrix_rate()
+    for name, by_part in times.items():
+        classify_s, read_s, nets_s = (statistics.median(values) for values in by_part.values())
+        n, members = len(paths), len(predictors[name].members)
+        rows.append({
+            "runtime": name, "images": n, "members": members, "classify_patches_per_s": n / classify_s,
+            "nets_patches_per_s": n / nets_s, "ratio": (read_s + nets_s) / classify_s,
+            "share_of_matrix_rate": n * members * MULTIPLY_ADDS / nets_s / rate,
+        })  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -85,24 +107,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     args = parser.parse_args()
-    predictor = open_predictor(args.bundle)
+    predictors = {
+        "onnx": open_predictor(args.bundle, runtime="onnx"),
+        "torch": open_predictor(args.bundle, runtime="torch"),
+    }
     with tempfile.TemporaryDirectory() as folder:
-        paths = (
-            [source.path for source in list_images([str(args.folder)])][:N_IMAGES]
-            if args.folder
-            else generated(Path(folder))
-        )
-        row = measure(predictor, paths, args.rounds)
+        given = [source.path for source in list_images([str(args.folder)])][:N_IMAGES] if args.folder else None
+        rows = measure(predictors, given or generated(Path(folder)), args.rounds)
     environment = machine()
     print(
-        f"{row['members']} × {row['net']}, {row['images']} images, {environment['cpu']}, {environment['threads']} threads, float32\n"
+        f"{rows[0]['members']} nets, {rows[0]['images']} images, {environment['cpu']}, {environment['threads']} threads, float32\n"
     )
-    print(f"{'classify':>18}{'read, then nets':>18}{'ratio':>9}")
-    print(
-        f"{row['classify_patches_per_s']:>10.0f} patch/s{row['bare_patches_per_s']:>10.0f} patch/s{row['ratio']:>9.2f}"
-    )
+    print(f"{'runtime':8}{'classify':>16}{'ratio':>8}{'nets alone':>16}{'of matrix rate':>16}")
+    for row in rows:
+        print(
+            f"{row['runtime']:8}{row['classify_patches_per_s']:>8.0f} patch/s{row['ratio']:>8.2f}"
+            f"{row['nets_patches_per_s']:>8.0f} patch/s{row['share_of_matrix_rate']:>16.2f}"
+        )
     if args.json:
-        records.write(args.json, {"benchmark": "classify", "machine": environment, "rows": [row]})
+        records.write(args.json, {"benchmark": "classify", "machine": environment, "rows": rows})
 
 
 if __name__ == "__main__":

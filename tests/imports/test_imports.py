@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 import mitotype
 
@@ -161,6 +164,42 @@ def test_help_loads_nothing_heavy() -> None:
         "assert 'classify' in CliRunner().invoke(app, ['--help']).output"
     )
     assert not loaded_after(statement) & {*HEAVY, "numpy", "msgspec", "rich"}
+
+
+LIGHT = """
+from mitotype.core import extras
+class Absent:
+    def find_spec(self, name, *args):
+        if name.partition(".")[0] in optional:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+optional = {library for libraries in extras.EXTRAS.values() for library in libraries}
+sys.meta_path.insert(0, Absent())
+from mitotype.cli import main
+"""
+
+
+@pytest.mark.parametrize("bundle", ["default", "morphology"])
+def test_classify_runs_without_optional_libraries(bundle: str) -> None:
+    """An optional library cannot be imported here, and classification imports no pandas either."""
+    statement = (
+        f"import contextlib, io{LIGHT}"
+        "with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):\n"
+        f"    main(['classify', '--example', '--bundle', '{bundle}', '--quiet'])\n"
+        "assert out.getvalue().count('png,0,') == 6"
+    )
+    unwanted = HEAVY - ({"scipy", "skimage"} if bundle == "morphology" else set())
+    assert not loaded_after(statement) & unwanted
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "demo", "--data", "."], ["classify", "--example", "--out", "x.parquet"], ["export", "default"]],
+)
+def test_a_command_names_the_extra_that_it_needs(arguments: list[str]) -> None:
+    code = f"import sys{LIGHT}main({arguments})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2, result.stderr
+    assert re.search(r'is not installed.\n  install it: pip install "mitotype\[(train|evaluate)\]"', result.stderr)
 
 
 def test_scores_and_evaluation_need_no_torch() -> None:

@@ -7,16 +7,21 @@ numbers have `to_frame`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mitotype.core import extras
+
 if TYPE_CHECKING:
     from mitotype.api.ablation import ablate
     from mitotype.api.adaptation import Adaptation, adapt
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
+    from mitotype.api.bundles import bundle, export, push
     from mitotype.api.components import list_components
-    from mitotype.api.data import Audit, audit, example_images, fetch, read_cohort, synthetic_cohort
-    from mitotype.api.deployment import Predictor, bundle, classify, open_bundle, push
+    from mitotype.api.data import Audit, audit, fetch, read_cohort, synthetic_cohort
+    from mitotype.api.deployment import Predictor, classify, open_bundle
     from mitotype.api.ensembles import Ensemble, ensemble
     from mitotype.api.evaluations import Comparison, Evaluation
-    from mitotype.api.models import FetchedWeights, doctor, embed, fetch_weights
+    from mitotype.api.examples import example_images
+    from mitotype.api.machine_checks import doctor
+    from mitotype.api.models import FetchedWeights, embed, fetch_weights
     from mitotype.api.predictions import Prediction, Predictions
     from mitotype.api.runs import Run
     from mitotype.api.score_folder import ScoreFolder
@@ -27,19 +32,22 @@ __all__ = [
     "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "Evaluation", "FetchedWeights",
     "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder", "ablate", "adapt", "audit",
     "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "example_images",
-    "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
-    "score", "synthetic_cohort", "train",
+    "export", "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort",
+    "resume", "score", "synthetic_cohort", "train",
 ]  # fmt: skip
 _NAMES = {
     "ablation": ("ablate",),
     "adaptation": ("Adaptation", "adapt"),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
+    "bundles": ("bundle", "export", "push"),
     "components": ("list_components",),
-    "data": ("Audit", "audit", "example_images", "fetch", "read_cohort", "synthetic_cohort"),
-    "deployment": ("Predictor", "bundle", "classify", "open_bundle", "push"),
+    "data": ("Audit", "audit", "fetch", "read_cohort", "synthetic_cohort"),
+    "deployment": ("Predictor", "classify", "open_bundle"),
     "ensembles": ("Ensemble", "ensemble"),
+    "examples": ("example_images",),
     "evaluations": ("Comparison", "Evaluation"),
-    "models": ("FetchedWeights", "doctor", "embed", "fetch_weights"),
+    "machine_checks": ("doctor",),
+    "models": ("FetchedWeights", "embed", "fetch_weights"),
     "predictions": ("Prediction", "Predictions"),
     "runs": ("Run",),
     "score_folder": ("ScoreFolder",),
@@ -52,7 +60,9 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    with extras.translated():
+        module = import_module(f"{__name__}.{_MODULES[name]}")
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

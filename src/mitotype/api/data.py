@@ -18,7 +18,6 @@ from mitotype.datasets.audit.findings import Finding
 from mitotype.datasets.download import fetch as downloads
 from mitotype.datasets.readers import folder as folders
 from mitotype.datasets.synthesis import cohort as synthesis
-from mitotype.datasets.synthesis.examples import EXAMPLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,25 +270,3 @@ def synthetic_cohort(
         return synthesis.generate(
             Path(folder), patches=patches, cases=cases, domains=domains, seed=seed, on_progress=advance
         )
-
-
-def example_images() -> list[Path]:
-    """Return six synthetic patches that ship with the package.
-
-    Returns
-    -------
-    list of Path
-        PNG files of 80 × 80 px at 0.25 µm/px, each with one generated figure in the middle.
-
-    See Also
-    --------
-    classify : Classify images.
-    synthetic_cohort : Generate more of them, with labels.
-
-    Examples
-    --------
-    >>> import mitotype
-    >>> [path.name for path in mitotype.example_images()][:2]
-    ['1.png', '2.png']
-    """
-    return sorted(EXAMPLES.glob("*.png"))

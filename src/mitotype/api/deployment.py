@@ -1,4 +1,4 @@
-"""Bundles: make one of a run, open it, classify images, publish it."""
+"""Open a classifier, and classify images."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 
 from mitotype.api.predictions import Predictions
 from mitotype.api.progress import LOGGER, Progress
-from mitotype.core import files
 from mitotype.core.cpu_limit import use_threads
+from mitotype.core.devices import resolve_device
 from mitotype.deploy import classify as classification
-from mitotype.deploy import from_run, hub, operating, predictor
+from mitotype.deploy import operating, predictor
 from mitotype.deploy import predictions as prediction_files
 from mitotype.deploy.predictions import Prediction
 from mitotype.deploy.predictor import Predictor
 from mitotype.deploy.sources import list_images
-from mitotype.fit.environment import resolve_device
 
 
 def open_bundle(
@@ -154,96 +153,3 @@ def classify(
             advance(n_files)
     arrays = {str(source.path): source.image for source in sources if source.image is not None}
     return Predictions(tuple(predictions), point, arrays)
-
-
-def bundle(
-    run: str | os.PathLike[str],
-    out: str | Path,
-    *,
-    name: str = "mine",
-    notes: str | Path = "",
-    with_base: bool = False,
-) -> Path:
-    """Make a bundle of a finished run or ensemble: one folder that classifies.
-
-    Parameters
-    ----------
-    run : str, Path, Run or Ensemble
-        A finished run, or an ensemble of runs. Its evaluations and its ledger of test sets go onto the card.
-    out : str or Path
-        Folder of the bundle.
-    name : str, default "mine"
-        Name of the bundle.
-    notes : str or Path, default ""
-        Markdown for the card, or a file with it: how choices were made.
-    with_base : bool, default False
-        Include published weights under adapters, where their license allows it.
-
-    Returns
-    -------
-    Path
-        The folder of the bundle.
-
-    Raises
-    ------
-    UserError
-        For a run that is not finished or has no decision, an ensemble whose combiner has no coefficients, a folder that holds
-        something else, and weights that may not be passed on.
-
-    See Also
-    --------
-    train : Train a recipe into a run folder.
-    classify : Classify images.
-    push : Publish a bundle.
-
-    Examples
-    --------
-    >>> import mitotype
-    >>> cohort = mitotype.synthetic_cohort("cohort", patches=60, cases=12, domains=4)
-    >>> run = mitotype.train("morphology", "cohort", out="run", settings=["folds=2"])
-    >>> folder = mitotype.bundle(run, "my-bundle")
-    >>> sorted(path.name for path in folder.iterdir())
-    ['bundle.json', 'card.md', 'members']
-    """
-    if isinstance(notes, Path):
-        notes = files.read_bytes(notes, what="notes", max_bytes=2**20).decode("utf-8", "replace")
-    return from_run.bundle_from_run(Path(run), Path(out), name=name, notes=notes, with_base=with_base)
-
-
-def push(
-    bundle: str | Path, repository: str, *, private: bool = False, adapters_of_no_derivatives: bool = False
-) -> str:
-    """Publish a bundle on the Hugging Face Hub, where the licenses of the weights under it allow that.
-
-    Parameters
-    ----------
-    bundle : str or Path
-        Folder of a bundle, or name of one that ships with the package.
-    repository : str
-        ``OWNER/NAME`` on the hub.
-    private : bool, default False
-        Make the repository private.
-    adapters_of_no_derivatives : bool, default False
-        Upload adapters of weights whose license forbids derivatives, with the permission of their publisher; only into a
-        private repository.
-
-    Returns
-    -------
-    str
-        The address of the repository.
-
-    Raises
-    ------
-    UserError
-        Where a license forbids it, without a login, and where the hub refuses.
-
-    See Also
-    --------
-    bundle : Make a bundle of a run.
-
-    Examples
-    --------
-    >>> import mitotype
-    >>> address = mitotype.push("my-bundle", "me/my-bundle", private=True)  # doctest: +SKIP
-    """
-    return hub.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)

@@ -1,4 +1,4 @@
-"""Pretrained weights, embeddings, and checks of the machine."""
+"""Pretrained weights and embeddings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from mitotype.backbones import backbones, weights
 from mitotype.backbones.weights import PUBLISHED
 from mitotype.core import files, outputs
 from mitotype.core.cpu_limit import use_threads
+from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.deploy.doctor import Check, check_machine
-from mitotype.deploy.weights_check import check_backbone
 from mitotype.features import features
 from mitotype.fit import embeddings
 from mitotype.fit.embeddings import EmbeddingKey
-from mitotype.fit.environment import resolve_device
 
 
 @dataclass(frozen=True)
@@ -180,38 +178,3 @@ def embed(
     if out is not None:
         files.write_table(Path(out), rows)
     return rows
-
-
-def doctor(backbone: str | None = None, weights: str | Path | None = None) -> list[Check]:
-    """Check this machine, or a backbone.
-
-    Parameters
-    ----------
-    backbone : str, optional
-        A backbone to check. Default: the machine.
-    weights : str or Path, optional
-        A file or folder of its weights, or "published": loaded, run and compared with the publisher's own embedding.
-
-    Returns
-    -------
-    list of Check
-        Each with ``name``, ``ok``, ``result``, ``fix`` and ``required``.
-
-    Raises
-    ------
-    UserError
-        For an unknown backbone, and for weights without their backbone.
-
-    See Also
-    --------
-    fetch_weights : Download or register pretrained weights.
-
-    Examples
-    --------
-    >>> import mitotype
-    >>> mitotype.doctor()[0].name
-    'Python'
-    """
-    if weights and not backbone:
-        raise UserError("The backbone of these weights is not given.", fix="mitotype doctor BACKBONE --weights FILE")
-    return check_backbone(backbone, str(weights) if weights else None) if backbone else check_machine()

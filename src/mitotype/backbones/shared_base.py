@@ -37,11 +37,11 @@ class SharedBaseEnsemble:
         first = len(trunk.blocks) - adaptation.last if adaptation.last else 0
         shared = trunk(x_B3SS) if is_probe else trunk.forward_until(x_B3SS, first) if first else x_B3SS
         for state in self.states:
-            self._swap_in(state)
+            self.swap_in(state)
             feature = shared if is_probe else trunk.forward_from(shared, first) if first else trunk(shared)
             yield self.classifier.head_forward(feature)
 
-    def _swap_in(self, state: Mapping[str, Tensor]) -> None:
+    def swap_in(self, state: Mapping[str, Tensor]) -> None:
         """Point the net at a member's tensors; nothing is copied."""
         if len(self.states) == 1:
             return

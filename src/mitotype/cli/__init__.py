@@ -28,12 +28,20 @@ from mitotype.cli import (
     training,
 )
 from mitotype.cli.options import expand_options, rename_options, split_plugins
-from mitotype.core import interrupts
+from mitotype.core import extras, interrupts
 from mitotype.core.errors import UserError
 from mitotype.core.schema import NOTICE
 
 COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Use": (demo.demo, deployment.classify, deployment.bundle, adaptation.adapt, deployment.push, models.doctor),
+    "Use": (
+        demo.demo,
+        deployment.classify,
+        deployment.bundle,
+        adaptation.adapt,
+        deployment.export,
+        deployment.push,
+        models.doctor,
+    ),
     "Train": (training.train, training.resume, models.weights, models.embed),
     "Evaluate": (
         scoring.score,
@@ -98,7 +106,7 @@ def main(args: list[str] | None = None) -> Any:
     output.show_messages()
     warnings.formatwarning = output.format_warning  # type: ignore[assignment]
     try:
-        with interrupts.raised_signals():
+        with interrupts.raised_signals(), extras.translated():
             files, args = split_plugins(sys.argv[1:] if args is None else args)
             if files:
                 from mitotype.core import plugins

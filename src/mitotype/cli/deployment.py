@@ -1,4 +1,4 @@
-"""Commands on bundles: classify, bundle, push."""
+"""Commands on bundles: classify, bundle, export, push."""
 
 import sys
 from collections.abc import Sequence
@@ -40,13 +40,17 @@ def classify(
     Example: mitotype classify patches/ --out predictions.csv
     """
     from mitotype.api import deployment
-    from mitotype.api.data import example_images
 
+    example_paths: list[Path] = []
+    if example:
+        from mitotype.api.examples import example_images
+
+        example_paths = example_images()
     output.notice(quiet=quiet)
     printer = _RowPrinter()
     try:
         predictions = deployment.classify(
-            [*(images or []), *(example_images() if example else [])], bundle, mpp_um=mpp, explain=words, out=out,
+            [*(images or []), *example_paths], bundle, mpp_um=mpp, explain=words, out=out,
             sensitivity=sensitivity, specificity=specificity, device=device, threads=threads, quiet=quiet,
             on_predictions=(lambda more: None) if as_json or out else printer.print,
         )  # fmt: skip
@@ -116,10 +120,26 @@ def bundle(
 
     Example: mitotype bundle runs/default --out my-bundle
     """
-    from mitotype.api import deployment
+    from mitotype.api import bundles
 
-    deployment.bundle(run, out, name=name, notes=notes or "", with_base=with_base)
+    bundles.bundle(run, out, name=name, notes=notes or "", with_base=with_base)
     output.info(f"open {out / 'card.md'}; use it: mitotype classify IMAGES --bundle {out}")
+
+
+def export(
+    bundle: Annotated[str, typer.Argument(help="folder of a bundle, or a shipped bundle's name")],
+    to: Annotated[str, typer.Option("--to", help="format: onnx")] = "onnx",
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; default: into the bundle itself")] = None,
+) -> None:
+    """Write a bundle's nets for other programs.
+
+    Without --out the graph is stored in the bundle, which then classifies without torch.
+
+    Example: mitotype export my-bundle --to onnx
+    """
+    from mitotype.api import bundles
+
+    output.info(f"written: {bundles.export(bundle, to=to, out=out)}")
 
 
 def push(
@@ -140,9 +160,9 @@ def push(
 
     Example: mitotype push my-bundle me/my-bundle --private
     """
-    from mitotype.api import deployment
+    from mitotype.api import bundles
 
     output.notice()
     output.show(
-        deployment.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)
+        bundles.push(bundle, repository, private=private, adapters_of_no_derivatives=adapters_of_no_derivatives)
     )

@@ -79,7 +79,7 @@ def doctor(
 
     Example: mitotype doctor h-optimus-0 --weights model.safetensors
     """
-    from mitotype.api.models import doctor
+    from mitotype.api.machine_checks import doctor
 
     checks = doctor(backbone, weights)
     if as_json:

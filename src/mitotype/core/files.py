@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from mitotype.core import walk
+from mitotype.core import extras, walk
 from mitotype.core.errors import UserError, WriteError
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def write_table(path: Path, rows: pd.DataFrame) -> None:
         if path.suffix.lower() == ".csv":
             escape_formulas(rows).to_csv(part, index=False)
         else:
+            extras.require("pyarrow")
             rows.to_parquet(part, index=False)
 
 
@@ -220,8 +221,13 @@ def escape_formulas(rows: pd.DataFrame) -> pd.DataFrame:
     for column in rows.columns:
         if not (rows[column].dtype == object or str(rows[column].dtype).startswith(("str", "string"))):
             continue
-        rows[column] = [f"'{v}" if isinstance(v, str) and v[:1] in FORMULA else v for v in rows[column]]
+        rows[column] = [escape_formula(cell) if isinstance(cell, str) else cell for cell in rows[column]]
     return rows
+
+
+def escape_formula(cell: str) -> str:
+    """Return the text of a cell, with an apostrophe before it if a spreadsheet would evaluate it (= + - @)."""
+    return f"'{cell}" if cell[:1] in FORMULA else cell
 
 
 def sha256(path: Path) -> str:

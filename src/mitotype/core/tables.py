@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mitotype.core import csv_text, walk
+from mitotype.core import csv_text, extras, walk
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.files import FORMULA, read_bytes
 
@@ -217,6 +217,7 @@ def _read_parquet(path: Path, what: str, categories: Sequence[str] = ()) -> pd.D
 
     if not walk.is_file(path):
         raise UserError(f"There is no {what} at '{path}'.")
+    extras.require("pyarrow")
     try:
         table = pd.read_parquet(path, read_dictionary=list(categories)) if categories else pd.read_parquet(path)
         for column in table.columns[[str(dtype) == "category" for dtype in table.dtypes]]:

@@ -14,16 +14,15 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from mitotype.core import images
 from mitotype.core.errors import ErrorCollector, UserError
-from mitotype.core.schema import MPP_UM, PATCH_COLUMNS
+from mitotype.core.schema import MPP_UM
 from mitotype.deploy.predictions import Prediction, failed
 from mitotype.deploy.predictor import Predictor
+from mitotype.deploy.runtime import MemberOutputs
 from mitotype.deploy.sources import Source
 from mitotype.scores.decision import UNCERTAIN
-from mitotype.scores.table import Scores
 
 OUT_OF_DISTRIBUTION = "out of distribution"  # the flag of an image with a mean score above 0
 CHUNK = 128  # pages that are read and classified at once: an interrupt loses no more
@@ -54,7 +53,7 @@ def classify_chunks(
     its row, and no others. Raises a UserError that lists the errors if nothing could be classified. The next images are read
     while the last ones are scored, CHUNK at a time.
     """
-    if explain and not predictor.feature_members:
+    if explain and not predictor.descriptors:
         what = f"'{predictor.dir.name}' has no shape descriptors among its members, so there is nothing to explain."
         raise UserError(what, fix="mitotype classify IMAGES --words --bundle morphology")
     n_predictions = 0
@@ -112,23 +111,21 @@ def _predict(predictor: Predictor, chunk: list[Page], explain: bool) -> Iterator
 
 
 def _predict_images(predictor: Predictor, image_list_3HW: list[np.ndarray], explain: bool) -> Iterator[Prediction]:
-    ids = [str(i) for i in range(len(image_list_3HW))]
-    rows, ood_N = predictor.predict(ids, np.stack(image_list_3HW))
-    patches = pd.DataFrame({"patch_id": ids, "dataset": "images"}).reindex(columns=list(PATCH_COLUMNS))
-    combined = predictor.combiner.apply(Scores(patches, rows))
-    decided = predictor.decision.apply(combined, guard=False).set_index("patch_id").loc[ids]
-    sd_N = _member_sd(predictor, rows, ids)
-    columns = [decided[name].tolist() for name in ("probability", "decision", "class")]
+    outputs, ood_N = predictor.predict(np.stack(image_list_3HW))
+    logit_N = predictor.combiner.combine_views({output.name: output.logit for output in outputs})
+    decided = predictor.decision.decide(logit_N)
+    columns = [column_N.tolist() for column_N in (decided.probability_N, decided.decision_N, decided.class_N)]
+    sd_N = _member_sd(predictor, outputs)
     for image, probability, decision, label_name, sd, ood in zip(image_list_3HW, *columns, sd_N, ood_N, strict=True):
         flags = (UNCERTAIN,) * (decision == UNCERTAIN) + (OUT_OF_DISTRIBUTION,) * bool(ood > 0)
         explanation = predictor.explain(image) if explain else ()
         yield Prediction("", 0, probability, decision, label_name, float(sd), flags, explanation)
 
 
-def _member_sd(predictor: Predictor, rows: pd.DataFrame, ids: list[str]) -> np.ndarray:
+def _member_sd(predictor: Predictor, outputs: Sequence[MemberOutputs]) -> np.ndarray:
     """Return the sample SD of the calibrated probabilities over members (over views where there is one member)."""
-    by = "member" if len(predictor.members) > 1 else "view"
-    logit = rows.groupby(["patch_id", by], sort=False)["logit"].mean().unstack(by).loc[ids].to_numpy(float)
-    probability = predictor.decision.calibration.probability(logit.ravel()).reshape(logit.shape)
-    sd_N: np.ndarray = probability.std(1, ddof=1) if logit.shape[1] > 1 else probability[:, 0] * float("nan")
+    logit_MVN = [np.array(list(output.logit.values()), float) for output in outputs]
+    logit_MN = np.stack([logit_VN.mean(0) for logit_VN in logit_MVN]) if len(outputs) > 1 else logit_MVN[0]
+    probability_MN = predictor.decision.calibration.probability(logit_MN)
+    sd_N: np.ndarray = probability_MN.std(0, ddof=1) if len(logit_MN) > 1 else probability_MN[0] * float("nan")
     return sd_N

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from mitotype.core.cache import cache_dir
@@ -18,7 +19,15 @@ from mitotype.core.cpu_limit import cpu_limit
 from mitotype.core.run_layout import read_bundle
 from mitotype.deploy import bundle
 
-LIBRARIES = ("torch", "torchvision", "timm", "peft", "scikit-learn", "scikit-image", "pandas", "pyarrow", "pillow")
+LIBRARIES = ("onnxruntime", "numpy", "scikit-image", "pandas", "pillow")
+OPTIONAL = {
+    "scikit-learn": "evaluate",
+    "pyarrow": "evaluate",
+    "torch": "train",
+    "torchvision": "train",
+    "timm": "train",
+    "peft": "train",
+}
 MIN_FREE_GB = 2.0
 
 
@@ -36,7 +45,9 @@ class Check:
 def check_machine() -> list[Check]:
     """Return every check of the machine, in the order in which to fix them."""
     libraries = [_check_library(name) for name in LIBRARIES]
-    return [_check_python(), *libraries, _check_torchvision(), *_check_processors(), _check_disk(), *_check_bundles()]
+    optional = [_check_optional(name, extra) for name, extra in OPTIONAL.items()]
+    of_torch = [_check_torchvision(), *_check_processors()] if find_spec("torch") else []
+    return [_check_python(), *libraries, *optional, *of_torch, _check_disk(), *_check_bundles()]
 
 
 def run_check(name: str, function: Callable[[], str], fix: str, *, required: bool = True) -> Check:
@@ -57,6 +68,13 @@ def _check_library(name: str) -> Check:
         return Check(name, True, version(name), required=True)
     except PackageNotFoundError:
         return Check(name, False, "not installed", f"pip install {name}", required=True)
+
+
+def _check_optional(name: str, extra: str) -> Check:
+    try:
+        return Check(name, True, version(name))
+    except PackageNotFoundError:
+        return Check(name, False, "not installed; classification does not need it", f'pip install "mitotype[{extra}]"')
 
 
 def _check_torchvision() -> Check:

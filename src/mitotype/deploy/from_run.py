@@ -29,7 +29,8 @@ from mitotype.core.run_layout.bundle import LicenseRecord
 from mitotype.core.run_layout.run import RecipeFields
 from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.deploy.card import render_card
-from mitotype.deploy.describe import describe_ensemble, describe_run
+from mitotype.deploy.described_ensemble import describe_ensemble
+from mitotype.deploy.described_run import describe_run
 from mitotype.deploy.licenses import license_terms
 from mitotype.features import member_files as feature_members
 from mitotype.scores import operating

@@ -10,7 +10,6 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import OperatingCurve, OperatingPoint, Threshold, names
 from mitotype.core.run_layout.operating import Rate
 from mitotype.deploy.predictor import Predictor
-from mitotype.scores import operating
 from mitotype.scores.abstain import Abstention
 from mitotype.scores.decision import Decision
 
@@ -39,10 +38,10 @@ def at_operating_point(
     if value is None:
         return predictor, own_point(predictor.decision)
     curve = _curve(predictor)
-    lowest = operating.GRID[0]
+    requested = [point.requested or 0.0 for point in (*curve.sensitivity, *curve.specificity)]
+    lowest, highest = min(requested), max(requested)
     point = curve.point(rate, value) if lowest <= value <= 1 else None
     if point is None:
-        highest = max(point.requested or 0.0 for point in (*curve.sensitivity, *curve.specificity))
         raise UserError(f"A {rate} of {value:g} cannot be set.", allowed=f"{lowest:g} to {highest:g}")
     rule = f"{rate}({point.requested:g})"
     decision = replace(
@@ -58,10 +57,16 @@ def _curve(predictor: Predictor) -> OperatingCurve:
     stored = predictor.record.operating
     if isinstance(stored, OperatingCurve):
         return stored
-    curve = operating.curve_of_run(predictor.dir, predictor.decision) if names.is_run(predictor.dir) else None
+    curve = _curve_of_run(predictor) if names.is_run(predictor.dir) else None
     if curve is None:
         raise UserError(
             f"The bundle '{predictor.record.name}' has no operating points: it was made before bundles stored them, or of too few cases.",
             fix="use its own threshold, make it again from its run (mitotype bundle RUN), or use --bundle morphology",
         )
     return curve
+
+
+def _curve_of_run(predictor: Predictor) -> OperatingCurve | None:
+    from mitotype.scores import operating  # not at the top: a bundle has its points, and classify needs no tables
+
+    return operating.curve_of_run(predictor.dir, predictor.decision)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
+import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas as pd
 from msgspec import Struct
 
-from mitotype.core import files, outputs, records, tables, walk
+from mitotype.core import extras, files, outputs, records, tables, walk
 from mitotype.core.errors import UserError
 from mitotype.core.interrupts import Interrupted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("path", "page", "probability", "decision", "class", "spread", "flags")
 LOGGER = logging.getLogger("mitotype")
@@ -74,31 +80,50 @@ def failed(path: Path, page: int, error: UserError) -> Prediction:
     return Prediction(str(path), page, nan, "", "", nan, (), error=error.what)
 
 
+def to_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """Return predictions as rows: COLUMNS, then `explanation` and `error` if any has them; lists are joined by "; "."""
+    rows = [
+        {key: "; ".join(value) if isinstance(value, list | tuple) else value for key, value in row.items()}
+        for row in records.to_builtins(predictions)
+    ]
+    further = [column for column in ("explanation", "error") if any(column in row for row in rows)]
+    return [{**dict.fromkeys((*COLUMNS, *further), ""), **row} for row in rows]
+
+
 def to_table(predictions: Sequence[Prediction]) -> pd.DataFrame:
-    """Return predictions as rows: COLUMNS, then `explanation` and `error` if any has them."""
-    rows = pd.DataFrame(records.to_builtins(predictions))
-    for column in rows.columns.intersection(["flags", "explanation"]):
-        rows[column] = rows[column].map(lambda items: "; ".join(items) if isinstance(items, list | tuple) else "")
-    if "error" in rows:
-        rows["error"] = rows["error"].fillna("")
-    return rows
+    """Return predictions as a table, see `to_rows`."""
+    import pandas as pd  # not at the top: classify imports this file and prints its csv without
+
+    return pd.DataFrame(to_rows(predictions))
 
 
 def csv_columns(first: Sequence[Prediction], *, more_follow: bool) -> list[str]:
-    """Return the columns of a csv that begins with `first`: those of its table, and `error` where others may need it."""
-    columns = [str(column) for column in to_table(first).columns]
+    """Return the columns of a csv that begins with `first`: those of its rows, and `error` where others may need it."""
+    columns = list(next(iter(to_rows(first)), dict.fromkeys(COLUMNS)))
     return [*columns, "error"] if more_follow and "error" not in columns else columns
 
 
 def to_csv(predictions: Sequence[Prediction], columns: Sequence[str], *, header: bool = True) -> str:
     """Return predictions as lines of a csv, in which no cell begins like a formula."""
-    rows = to_table(predictions).reindex(columns=list(columns))
-    return str(files.escape_formulas(rows).to_csv(index=False, header=header))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow(columns)
+    writer.writerows([_cell(row.get(column, "")) for column in columns] for row in to_rows(predictions))
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    return files.escape_formula(value) if isinstance(value, str) else value
 
 
 def check_output(path: Path, inputs: Iterable[str | Path] = ()) -> None:
     """Check that predictions can be written to `path`, and to its `partial_path`, and replace nothing but predictions."""
     outputs.check_file(path, SUFFIXES, inputs=inputs)
+    if path.suffix.lower() == ".parquet":
+        extras.require("pyarrow")  # before the images are classified
     for output in (path, partial_path(path)):
         check_replaceable(output)
 
@@ -137,8 +162,11 @@ def completed(path: Path | None, predictions: Sequence[Prediction]) -> Iterator[
 
 def write(path: Path, predictions: Sequence[Prediction]) -> None:
     """Write predictions as .json, .csv or .parquet, by the suffix."""
-    if path.suffix.lower() == ".json":
+    suffix = path.suffix.lower()
+    if suffix == ".json":
         records.write(path, predictions)
+    elif suffix == ".csv":
+        files.write_text(path, to_csv(predictions, csv_columns(predictions, more_follow=False)))
     else:
         files.write_table(path, to_table(predictions))
 

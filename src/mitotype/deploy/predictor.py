@@ -5,34 +5,30 @@ Shapes: N patches, H side of an image in px, D width of an embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 
-from mitotype.backbones import backbones, shared_base
-from mitotype.backbones.predict import InferenceConfig, amp_dtype, predict_ensemble
-from mitotype.backbones.shared_base import SharedBaseEnsemble
-from mitotype.core import html_text, records
+from mitotype.core import extras, html_text, records
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
 from mitotype.core.schema import MPP_UM, TEST, Cohort
 from mitotype.deploy.bundle import find_bundle
-from mitotype.deploy.describe import describe_run
-from mitotype.features import explain as explanations
-from mitotype.features import features
-from mitotype.features import member_files as feature_members
-from mitotype.features.member_files import FeatureMember
-from mitotype.scores import table
+from mitotype.deploy.described_run import describe_run
+from mitotype.deploy.runtime import MemberOutputs, OnProgress, Runtime
 from mitotype.scores.decision import Decision, has_digest
 from mitotype.scores.ensemble import Combiner
-from mitotype.transforms import Frame, tta_views
 
-OnProgress = Callable[[int], None]
+if TYPE_CHECKING:
+    from mitotype.deploy.descriptor_runtime import DescriptorRuntime
+    from mitotype.scores import table
+
+RuntimeName = Literal["auto", "torch", "onnx"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,10 +41,10 @@ class Predictor:
         The folder of the bundle or run.
     record : BundleRecord
         What bundle.json contains; that of a run as if it were a bundle.
-    ensembles : tuple of SharedBaseEnsemble
-        The nets, one ensemble for each base that they share.
-    feature_members : tuple of FeatureMember
-        The members that are features with a head.
+    nets : Runtime or None
+        The members that are nets, on ONNX Runtime or torch.
+    descriptors : DescriptorRuntime or None
+        The members that are shape descriptors with a head.
     combiner : Combiner
         How one logit comes from those of the members and views.
     decision : Decision
@@ -73,8 +69,8 @@ class Predictor:
 
     dir: Path
     record: BundleRecord
-    ensembles: tuple[SharedBaseEnsemble, ...]
-    feature_members: tuple[FeatureMember, ...]
+    nets: Runtime | None
+    descriptors: DescriptorRuntime | None
     combiner: Combiner
     decision: Decision
     device: str
@@ -96,26 +92,27 @@ class Predictor:
         return html_text.table(f"Classifier {self.record.name}", rows)
 
     @property
+    def runtimes(self) -> tuple[Runtime, ...]:
+        """What runs the members: the nets, then the shape descriptors."""
+        return tuple(runtime for runtime in (self.nets, self.descriptors) if runtime)
+
+    @property
     def members(self) -> tuple[str, ...]:
         """The names of all members."""
-        nets = [name for ensemble in self.ensembles for name in ensemble.names]
-        return (*nets, *(member.name for member in self.feature_members))
+        return tuple(chain.from_iterable(runtime.members for runtime in self.runtimes))
 
     @property
     def needs_px(self) -> int:
         """The smallest side of an image."""
-        nets = [Frame(ensemble.frame).needs_px for ensemble in self.ensembles]
-        return max(nets + [features.get(member.feature).needs_px for member in self.feature_members])
+        return max(runtime.needs_px for runtime in self.runtimes)
 
     def predict(
-        self, patch_ids: Sequence[str], image_N3HW: np.ndarray, on_progress: OnProgress = lambda n: None
-    ) -> tuple[pd.DataFrame, np.ndarray]:
-        """Return the raw logits of images as test rows of a score table, and their out-of-distribution scores.
+        self, image_N3HW: np.ndarray, on_progress: OnProgress = lambda n: None
+    ) -> tuple[list[MemberOutputs], np.ndarray]:
+        """Return the outputs of every member for images, and their out-of-distribution scores.
 
         Parameters
         ----------
-        patch_ids : sequence of str
-            Names of the N patches.
         image_N3HW : numpy.ndarray
             Images, uint8, at 0.25 µm/px, with sides of at least `needs_px`.
         on_progress : callable, optional
@@ -123,35 +120,23 @@ class Predictor:
 
         Returns
         -------
-        rows : pandas.DataFrame
-            One row per patch, member and view.
+        outputs : list of MemberOutputs
+            The raw logits of each member by view.
         ood_N : numpy.ndarray
             Above 0: out of distribution; nan without a detector.
         """
-        rows, ood_scores = [], []
-        for number, ensemble in enumerate(self.ensembles, 1):
-            is_last = number == len(self.ensembles) and not self.feature_members
-            config = InferenceConfig(
-                device=self.device,
-                dtype=amp_dtype(self.device, self.precision),
-                on_progress=on_progress if is_last else lambda n: None,
-            )
-            views = tta_views(_tta(self.record, ensemble.names[0]))
-            outputs = predict_ensemble(ensemble, image_N3HW, Frame(ensemble.frame), views, config)
-            for name, output in zip(ensemble.names, outputs, strict=True):
-                rows.append(table.member_rows(patch_ids, output.logit, part=TEST, fold=0, member=name))
-                if self.record.ood:
-                    score_N = self.record.ood.detectors[name].score(output.embedding_ND)
-                    ood_scores.append(score_N - self.record.ood.threshold)
-        for feature, members in groupby(self.feature_members, key=lambda member: member.feature):
-            value_ND = features.get(feature).compute(image_N3HW).value_BD
-            for member in members:
-                logit = {"identity": member.head.logit(value_ND)}
-                rows.append(table.member_rows(patch_ids, logit, part=TEST, fold=0, member=member.name))
-        if self.feature_members:
-            on_progress(len(patch_ids))
-        ood_N = np.mean(ood_scores, axis=0) if ood_scores else np.full(len(patch_ids), np.nan)
-        return pd.concat(rows, ignore_index=True), ood_N
+        outputs: list[MemberOutputs] = []
+        for runtime in self.runtimes:
+            is_last = runtime is self.runtimes[-1]
+            report = on_progress if is_last else lambda n: None
+            outputs += runtime.run(image_N3HW, precision=self.precision, on_progress=report)
+        ood = self.record.ood
+        scores = [
+            ood.detectors[output.name].score(output.embedding_ND) - ood.threshold
+            for output in outputs
+            if ood and output.embedding_ND is not None
+        ]
+        return outputs, np.mean(scores, axis=0) if scores else np.full(len(image_N3HW), np.nan)
 
     def explain(self, image_3HW: np.ndarray) -> tuple[str, ...]:
         """Return the explanation of one image by the first member that is a feature.
@@ -166,15 +151,14 @@ class Predictor:
         tuple of str
             Phrases of its shape descriptors.
         """
-        member = self.feature_members[0]
-        feature = features.get(member.feature)
-        value_D = feature.compute(image_3HW[None]).value_BD[0]
-        traits = explanations.explain(member.head, feature.descriptors, value_D)
-        return tuple(explanation.text for explanation in traits)
+        return self.descriptors.explain(image_3HW) if self.descriptors else ()
 
 
-def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
-    """Open a bundle (by name or folder) or a finished run."""
+def open_predictor(source: str, *, device: str = "cpu", runtime: RuntimeName = "auto") -> Predictor:
+    """Open a bundle (by name or folder) or a finished run.
+
+    Nets run on the graph of the bundle, if it has one, and on torch elsewhere and on a GPU; or on what `runtime` names.
+    """
     folder = find_bundle(source)
     record = read_bundle(folder) if names.is_bundle(folder) else describe_run(folder)
     member_dirs = [names.member_dir(folder, name) for name in record.members]
@@ -184,16 +168,15 @@ def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
             what = f"The member in '{path}' is called '{member.name}'."
             raise UserError(what, fix="name the folder as it was, or copy it again from its source")
     net_dirs = [path for path, member in described.items() if member.feature is None]
-    by_tta: dict[str, list[Path]] = {}
-    for path in net_dirs:
-        by_tta.setdefault(_tta(record, path.name), []).append(path)
-    ensembles = tuple(e for paths in by_tta.values() for e in shared_base.read_ensembles(paths, device=device))
-    _check_detectors(record, ensembles, folder)
+    descriptor_dirs = [path for path in member_dirs if path not in net_dirs]
+    nets = _open_nets(folder, record, net_dirs, device, runtime) if net_dirs else None
+    if record.ood and nets:
+        _check_detectors(record, nets, folder)
     return Predictor(
         dir=folder,
         record=record,
-        ensembles=ensembles,
-        feature_members=tuple(feature_members.read_member(path) for path in member_dirs if path not in net_dirs),
+        nets=nets,
+        descriptors=_open_descriptors(descriptor_dirs) if descriptor_dirs else None,
         combiner=records.convert(record.combiner, Combiner),
         decision=records.convert(record.decision, Decision),
         device=device,
@@ -201,25 +184,43 @@ def open_predictor(source: str, *, device: str = "cpu") -> Predictor:
     )
 
 
-def _tta(record: BundleRecord, member: str) -> str:
-    """Return the spec of a member's views."""
-    return record.member_tta.get(member, record.tta)
+def _open_nets(
+    folder: Path, record: BundleRecord, member_dirs: Sequence[Path], device: str, runtime: RuntimeName
+) -> Runtime:
+    has_graph = names.GRAPH in record.files
+    if runtime == "onnx" and not has_graph:
+        raise UserError(f"The bundle '{folder}' has no graph.", fix=f"make it: mitotype export {folder} --to onnx")
+    if runtime == "onnx" or (runtime == "auto" and has_graph and device == "cpu"):
+        from mitotype.deploy.onnx_runtime import open_graph
+
+        return open_graph(folder, record)
+    with extras.translated():
+        from mitotype.deploy.torch_runtime import open_nets
+
+    return open_nets({path: record.tta_of(path.name) for path in member_dirs}, device)
 
 
-def _check_detectors(record: BundleRecord, ensembles: Sequence[SharedBaseEnsemble], folder: Path) -> None:
-    """Check that every net has an out-of-distribution detector of its width, where there are any."""
-    for ensemble in ensembles if record.ood else ():
-        architecture = ensemble.classifier.architecture
-        width = backbones.get(architecture.backbone).spec.pooling[architecture.pooling]
-        for name in ensemble.names:
-            detector = record.ood.detectors.get(name) if record.ood else None
-            if detector is None or len(detector.mean) != width:
-                what = f"The out-of-distribution detector of the member '{name}' of '{folder}' is missing or does not fit its net."
-                raise UserError(what, fix="copy the folder again from its source")
+def _open_descriptors(member_dirs: Sequence[Path]) -> DescriptorRuntime:
+    from mitotype.deploy.descriptor_runtime import open_descriptors
+
+    return open_descriptors(member_dirs)
+
+
+def _check_detectors(record: BundleRecord, nets: Runtime, folder: Path) -> None:
+    """Check that every net has an out-of-distribution detector of its width."""
+    for name, width in nets.widths.items():
+        detector = record.ood.detectors.get(name) if record.ood else None
+        if detector is None or len(detector.mean) != width:
+            what = f"The out-of-distribution detector of the member '{name}' of '{folder}' is missing or does not fit its net."
+            raise UserError(what, fix="copy the folder again from its source")
 
 
 def score(predictor: Predictor, cohort: Cohort, *, on_progress: OnProgress = lambda n: None) -> table.Scores:
     """Return the raw logits of a test cohort. Raises a UserError (M004) for images that the predictor was trained on."""
+    import pandas as pd  # not at the top: classify imports this file and needs no tables
+
+    from mitotype.scores import table
+
     pack = pack_images(cohort, min_px=predictor.needs_px)
     patches = cohort.rows.assign(digest=list(pack.digests), fold=0)
     seen = patches[has_digest(patches, predictor.decision.digests)]
@@ -227,5 +228,8 @@ def score(predictor: Predictor, cohort: Cohort, *, on_progress: OnProgress = lam
         first = seen["patch_id"].iloc[0]
         what = f"'{predictor.dir}' was trained on {len(seen)} of the {len(cohort)} images of '{cohort.name}'; the first: '{first}'."
         raise UserError(what, fix="score a test set, or train with --hold-out", code="M004")
-    rows, _ = predictor.predict(list(patches["patch_id"]), pack.image_N3HW, on_progress)
-    return table.Scores(patches if "dataset" in patches else patches.assign(dataset=cohort.name), rows)
+    outputs, _ = predictor.predict(pack.image_N3HW, on_progress)
+    ids = list(patches["patch_id"])
+    rows = [table.member_rows(ids, output.logit, part=TEST, fold=0, member=output.name) for output in outputs]
+    patches = patches if "dataset" in patches else patches.assign(dataset=cohort.name)
+    return table.Scores(patches, pd.concat(rows, ignore_index=True))

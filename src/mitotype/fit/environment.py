@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import Machine, RunRecord
 from mitotype.fit.recipe import Recipe
@@ -63,20 +64,6 @@ def _machine(device: str) -> Machine:
         system=platform.system(),
         python=platform.python_version(),
     )
-
-
-def resolve_device(device: str, *, local: bool = True) -> str:
-    """Return the device; "auto" is the GPU if torch sees one, else the CPU. Raises a UserError for a GPU that is absent."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device != "cpu" and not device.startswith("cuda"):
-        raise UserError(f"There is no device '{device}'.", allowed="auto, cpu, cuda, cuda:1 …")
-    if local and device.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(
-            "No GPU is visible to torch on this machine.",
-            fix="use --device cpu (so does resume), or see: mitotype doctor",
-        )
-    return device
 
 
 def resumed(record: RunRecord, device: str | None = None) -> RunRecord:

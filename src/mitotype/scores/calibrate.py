@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import cast, get_args
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from mitotype.core import run_layout
 from mitotype.core.errors import UserError
@@ -35,7 +33,8 @@ def _kind(name: str) -> CalibrationKind:
 
 
 def sigmoid(logit: np.ndarray | float) -> np.ndarray:
-    return expit(np.asarray(logit, float))
+    with np.errstate(over="ignore"):  # exp(-x) is infinite below -709: σ is 0
+        return 1 / (1 + np.exp(-np.asarray(logit, float)))
 
 
 def logit_of(probability: np.ndarray | float) -> np.ndarray:
@@ -66,6 +65,8 @@ def fit(logit: np.ndarray, target: np.ndarray, kind: str = "temperature") -> Cal
 
     Raises a UserError for an unknown kind, for a target outside 0..1 and for rows of one class.
     """
+    from scipy.optimize import minimize  # not at the top: classify imports this file and fits nothing
+
     _kind(kind)
     if kind == "identity":
         return Calibration()

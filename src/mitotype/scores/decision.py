@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from msgspec.structs import replace
 
 from mitotype.core.case_folds import case_folds
@@ -18,8 +17,20 @@ from mitotype.scores import threshold as thresholds
 from mitotype.scores.abstain import Abstention
 from mitotype.scores.calibrate import Calibration
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DIGEST_CHARS = 16  # of an image's sha-256 that are stored: 64 bits tell any two images apart
 UNCERTAIN = "uncertain"
+
+
+class Decided(NamedTuple):
+    """What a decision makes of N logits: `class_N` is "normal" or "atypical", `decision_N` may be "uncertain" too."""
+
+    calibrated_logit_N: np.ndarray
+    probability_N: np.ndarray
+    class_N: np.ndarray
+    decision_N: np.ndarray
 
 
 class Decision(DecisionRecord, frozen=True, kw_only=True):
@@ -40,14 +51,16 @@ class Decision(DecisionRecord, frozen=True, kw_only=True):
         """
         if guard and self.digests and {"part", "digest"} <= set(rows.columns):
             self._check_unseen(rows[rows["part"] != OUT_OF_FOLD])
-        probability = self.calibration.probability(rows["logit"].to_numpy(float))
-        classes = np.array(CLASS_NAMES)[(probability >= self.threshold.value).astype(int)]
-        decision = np.where(self.abstention.uncertain(probability), UNCERTAIN, classes)
-        added = {
-            "calibrated_logit": self.calibration.calibrated(rows["logit"].to_numpy(float)),
-            "probability": probability,
-        }
-        return rows.assign(**added, **{"class": classes, "decision": decision})
+        decided = self.decide(rows["logit"].to_numpy(float))
+        added = {"calibrated_logit": decided.calibrated_logit_N, "probability": decided.probability_N}
+        return rows.assign(**added, **{"class": decided.class_N, "decision": decided.decision_N})
+
+    def decide(self, logit_N: np.ndarray) -> Decided:
+        """Return calibrated logits, probabilities, classes and decisions for raw logits."""
+        probability_N = self.calibration.probability(logit_N)
+        class_N = np.array(CLASS_NAMES)[(probability_N >= self.threshold.value).astype(int)]
+        decision_N = np.where(self.abstention.uncertain(probability_N), UNCERTAIN, class_N)
+        return Decided(self.calibration.calibrated(logit_N), probability_N, class_N, decision_N)
 
     def _check_unseen(self, rows: pd.DataFrame) -> None:
         seen = rows[has_digest(rows, self.digests)]
@@ -145,6 +158,8 @@ def cross_fitted(
     These are unbiased on the rows that the decision was fitted on. In a fold whose decision cannot be fitted (a class or a
     band out of reach) `decision` itself is applied.
     """
+    import pandas as pd  # not at the top: classify imports this file and needs no tables
+
     target = target or decision.fitted_on.target
     rows = _labelled(rows, target)
     fold = case_folds(case_keys(rows), rows["label"].to_numpy(float), folds=folds, seed=seed)

@@ -30,7 +30,8 @@ from mitotype.scores import table
 from mitotype.scores.combiners import FittedSum, combiners
 from mitotype.scores.combiners.rule import FittedCombiner
 from mitotype.scores.decision import Decision
-from mitotype.scores.ensemble import Combiner, by_member, by_source
+from mitotype.scores.ensemble import Combiner, by_source
+from mitotype.scores.member_table import by_member
 from mitotype.scores.sources import SourceRows, source_rows, weighted
 from mitotype.scores.table import Scores
 from mitotype.scores.unseen import check_unseen

@@ -14,7 +14,8 @@ import pandas as pd
 from mitotype.core.errors import UserError
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores.decision import case_keys
-from mitotype.scores.ensemble import Combiner, by_member, by_source
+from mitotype.scores.ensemble import Combiner, by_source
+from mitotype.scores.member_table import by_member
 from mitotype.scores.table import Scores
 
 

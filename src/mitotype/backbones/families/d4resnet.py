@@ -60,7 +60,7 @@ class D4ResNet(nn.Module):
     def forward(self, x_B3SS: Tensor) -> Tensor:
         x = functional.max_pool2d(functional.relu(self.stem_norm(self.stem(x_B3SS))), 2)
         x = self.blocks(x).float().mean((2, 3))
-        return x.view(len(x), ORDER, -1).mean(1)
+        return x.unflatten(1, (ORDER, -1)).mean(1)  # `len` would fix the batch size of an exported graph
 
 
 def _build(spec: ModelSpec, size_px: int, model_kwargs: Mapping[str, Any]) -> nn.Module:

@@ -11,6 +11,7 @@ from mitotype.core.run_layout.decision import (
 )
 from mitotype.core.run_layout.ensemble import EnsembleRecord, EnsembleSource, read_ensemble
 from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
+from mitotype.core.run_layout.graph import GraphRecord, graph_digest, read_metadata
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
 from mitotype.core.run_layout.log import LogLine, OnLog
 from mitotype.core.run_layout.member import (
@@ -50,6 +51,7 @@ __all__ = [
     "EntryRecord",
     "EvaluationRecord",
     "FittedOn",
+    "GraphRecord",
     "HeadRecord",
     "Interval",
     "LinearDetector",
@@ -73,6 +75,7 @@ __all__ = [
     "append_opening",
     "bundle_digest",
     "deployed_members",
+    "graph_digest",
     "now",
     "read_bundle",
     "read_ensemble",
@@ -80,6 +83,7 @@ __all__ = [
     "read_head",
     "read_ledger",
     "read_member",
+    "read_metadata",
     "read_ood",
     "read_patches",
     "read_run",

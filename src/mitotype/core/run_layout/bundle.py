@@ -23,7 +23,7 @@ from mitotype.core.run_layout.run import RunRecord
 
 PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,199}"
 LICENSES_1 = {"licences": "lines", "commercial": "commercial", "shareable": "shareable"}
-BundleFile = Annotated[str, Meta(pattern=rf"^(card\.md|members/{PART}/{PART}|bases/{PART})$")]
+BundleFile = Annotated[str, Meta(pattern=rf"^(card\.md|model\.onnx|members/{PART}/{PART}|bases/{PART})$")]
 
 
 class LicenseRecord(Record, frozen=True, kw_only=True):
@@ -85,6 +85,10 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     licenses: LicenseRecord = LicenseRecord()
     files: dict[BundleFile, Digest]
     digest: str = ""
+
+    def tta_of(self, member: str) -> str:
+        """Return the spec of a member's views."""
+        return self.member_tta.get(member, self.tta)
 
     @classmethod
     def upgrade(cls, value: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ COMBINED = "combined.parquet"  # its cross-fitted out-of-fold rows
 # a bundle
 BUNDLE = "bundle.json"
 CARD = "card.md"
+GRAPH = "model.onnx"  # the nets, with preparation, views, combiner and calibration
 BASES = "bases"  # weights under adapters, each as DIGEST.safetensors
 
 RUN_FILES = (
@@ -52,7 +53,7 @@ RUN_FILES = (
     DONE,
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
-BUNDLE_FILES = (BUNDLE, CARD, MEMBERS, BASES)
+BUNDLE_FILES = (BUNDLE, CARD, GRAPH, MEMBERS, BASES)
 ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
 OWN_FILES = frozenset(
     (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mitotype.core.examples import EXAMPLES
 from mitotype.core.images import center_crop
 from mitotype.core.seeds import numpy_generator
 from mitotype.datasets.synthesis.patch import render_patch
 from mitotype.datasets.synthesis.scanner import sample_scanner
 from mitotype.datasets.synthesis.tissue import sample_style
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 PX = 80
 # name → seed, form and severity (0 a normal phase, 1 atypical)
 PATCHES = {

@@ -1,10 +1,8 @@
-"""What a finished run or ensemble deploys, as the record of a bundle."""
+"""An ensemble as the record of a bundle: what it would deploy."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from msgspec.structs import replace
 
 from mitotype.core import records
 from mitotype.core.errors import UserError
@@ -16,31 +14,12 @@ from mitotype.core.run_layout import (
     names,
     read_ensemble,
     read_finished_run,
-    read_ood,
 )
 from mitotype.scores.run_ensemble import check_source
 
 
-def describe_run(run_dir: Path) -> BundleRecord:
-    """Return what a finished run deploys as the record of a bundle, without files and without what is on the card."""
-    run, ood = read_finished_run(run_dir), read_ood(run_dir)
-    members = deployed_members(run_dir, run)
-    if ood:
-        ood = replace(ood, detectors={name: ood.detectors[name] for name in members if name in ood.detectors})
-    return BundleRecord(
-        name=run_dir.name,
-        members=members,
-        combiner=CombinerRecord(),
-        tta=run.recipe_text("tta"),
-        decision=records.read(run_dir / names.DECISION, DecisionRecord, what="decision"),
-        ood=ood,
-        run=run,
-        files={},
-    )
-
-
 def describe_ensemble(folder: Path) -> tuple[BundleRecord, dict[str, Path]]:
-    """Return the same of an ensemble, and the folders of its members, which are called SOURCE+MEMBER.
+    """Return what an ensemble deploys as the record of a bundle, and the folders of its members, which are called SOURCE+MEMBER.
 
     The weight of a run is divided among its members. Out-of-distribution detectors are fitted per run and left out. Raises a
     UserError for a combiner without coefficients.

@@ -1,0 +1,5 @@
+"""The folder of the example images, which ship with the package."""
+
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"

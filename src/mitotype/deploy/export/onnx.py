@@ -1,0 +1,135 @@
+"""model.onnx: the nets of a bundle as one graph with preparation, views, combiner and calibration in it.
+
+Weights that half precision holds exactly are stored in it, equal ones once, and those of group convolutions by their base
+kernels. A session expands them when it opens; all that is constant and small is folded here.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from mitotype.core import extras, files, records
+from mitotype.core.errors import UserError
+from mitotype.core.run_layout import GraphRecord, bundle_digest, graph_digest, names, read_bundle
+from mitotype.core.schema import PATCH_PX
+from mitotype.deploy.bundle import find_bundle
+from mitotype.deploy.onnx_runtime import INPUT, OnnxRuntime, output_names
+from mitotype.deploy.predictor import Predictor, open_predictor
+
+OPSET = 20
+FOLDED_ELEMENTS = 2048  # larger results are left to the session: expanded kernels
+TOLERANCE = 1e-4  # between the logits of torch and of the graph
+N_CHECKED = 8  # random images
+LOGGER = logging.getLogger("mitotype")
+
+
+def export(source: str, out: Path) -> Path:
+    """Write the graph of a bundle to a file and return its path."""
+    files.write_bytes(out, to_onnx(find_bundle(source)))
+    return out
+
+
+def add_graph(source: str) -> Path:
+    """Write the graph of a bundle into the bundle, whose digest changes, and return its path.
+
+    Weights, decision and card are left as they are.
+    """
+    folder = find_bundle(source)
+    record = read_bundle(folder)
+    path = folder / names.GRAPH
+    files.write_bytes(path, to_onnx(folder))
+    digests = dict(sorted((record.files | {names.GRAPH: files.sha256(path)}).items()))
+    record = replace(record, files=digests)
+    records.write(folder / names.BUNDLE, replace(record, digest=bundle_digest(record)))
+    return path
+
+
+def to_onnx(folder: Path) -> bytes:
+    """Return the graph of a bundle. Raises a UserError for a frame other than a crop, and for outputs unlike torch's."""
+    predictor = open_predictor(str(folder), runtime="torch")
+    with extras.translated():
+        import onnxscript.optimizer
+        import torch
+
+        from mitotype.deploy.export.bundle_net import BundleNet
+
+    net = BundleNet(predictor).eval()
+    outputs = [name for member in net.views for name in output_names(member)]
+    outputs += ["calibrated_logit", "probability"] if net.is_complete else []
+    example = torch.zeros(2, 3, PATCH_PX, PATCH_PX, dtype=torch.uint8)
+    sizes = {0: torch.export.Dim("patches"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    with torch.inference_mode():
+        program = torch.onnx.export(
+            net, (example,), dynamo=True, optimize=False, verbose=False, opset_version=OPSET,
+            dynamic_shapes=(sizes,), input_names=[INPUT], output_names=outputs,
+        )  # fmt: skip
+    assert program is not None
+    graph = onnxscript.optimizer.optimize(
+        program.model_proto, input_size_limit=FOLDED_ELEMENTS, output_size_limit=FOLDED_ELEMENTS
+    )
+    _shrink(graph.graph)
+    decision = predictor.decision
+    record = GraphRecord(
+        views={member: [name for name, _ in views] for member, views in net.views.items()},
+        needs_px=max(net.crops_px),
+        threshold=decision.threshold.value,
+        band=(decision.abstention.low, decision.abstention.high),
+        digest=graph_digest(predictor.record),
+    )
+    del graph.metadata_props[:]
+    for key, value in record.to_metadata().items():
+        graph.metadata_props.add(key=key, value=value)
+    raw: bytes = graph.SerializeToString()
+    _check(raw, predictor, str(folder))
+    return raw
+
+
+def _shrink(graph: Any) -> None:
+    """Store equal tensors once, and those that half precision holds exactly in it; remove the exporter's notes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    renamed, tensors, casts = {}, [], []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        key = (str(array.dtype), array.shape, array.tobytes())
+        name = first.setdefault(key, tensor.name)
+        if name != tensor.name:
+            renamed[tensor.name] = name
+            continue
+        with np.errstate(over="ignore"):
+            half = array.astype(np.float16) if array.dtype == np.float32 and array.size > FOLDED_ELEMENTS else None
+        if half is not None and np.array_equal(half.astype(np.float32), array):
+            tensors.append(numpy_helper.from_array(half, f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+        else:
+            tensors.append(tensor)
+    nodes = [*casts, *graph.node]
+    for node in nodes:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.doc_string = ""
+        del node.metadata_props[:]
+    copied = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    stored = [type(tensor).FromString(tensor.SerializeToString()) for tensor in tensors]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(copied)
+    graph.initializer.extend(stored)
+
+
+def _check(raw: bytes, predictor: Predictor, source: str) -> None:
+    """Compare the graph with torch on random images of two sizes."""
+    runtime, nets = OnnxRuntime(raw, source), predictor.nets
+    rng = np.random.default_rng(0)
+    for side_px in {runtime.needs_px, PATCH_PX}:
+        image_N3HW = rng.integers(0, 256, (N_CHECKED, 3, side_px, side_px), dtype=np.uint8)
+        run = {"precision": "fp32", "on_progress": lambda n: None}
+        for ours, theirs in zip(runtime.run(image_N3HW, **run), nets.run(image_N3HW, **run), strict=True):  # type: ignore[union-attr, arg-type]
+            difference = max(float(np.abs(ours.logit[view] - theirs.logit[view]).max()) for view in ours.logit)
+            if not difference <= TOLERANCE:
+                what = f"The graph's logits of the member '{ours.name}' differ from torch's by {difference:.2g}."
+                raise UserError(what, allowed=f"at most {TOLERANCE:g}", fix="report this, with the bundle")
