@@ -15,7 +15,7 @@ from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation.result import AblationResult, to_record
 from mitotype.experiments.ablation.run import AblationConfig
 from mitotype.experiments.ablation.run import ablate as run_ablation
-from mitotype.fit.recipe import Recipe, with_settings
+from mitotype.fit.recipe import Recipe
 from mitotype.jobs.executor import LOCAL
 from mitotype.jobs.task import Callbacks
 
@@ -105,7 +105,7 @@ def ablate(
     >>> mitotype.ablate("giedziun2025", "AMi-Br_Benchmark", "ablation")  # doctest: +SKIP
     """
     use_threads(threads)
-    loaded = with_settings(recipe, settings) if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
+    loaded = load_recipe(recipe, settings)
     stored = "Finished members and the last checkpoints are stored."
     with continued_by("repeat the command", stored), Progress(quiet=quiet) as progress:
         cohort = read_training_cohort(data, hold_out, mpp_um)

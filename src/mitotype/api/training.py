@@ -27,13 +27,13 @@ from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
 
 
-def load_recipe(source: str | os.PathLike[str] = "default", settings: Sequence[str] = ()) -> Recipe:
-    """Return a recipe by its name, or that of a run, with fields changed.
+def load_recipe(source: str | os.PathLike[str] | Recipe = "default", settings: Sequence[str] = ()) -> Recipe:
+    """Return a recipe, by its name or that of a run, with fields changed.
 
     Parameters
     ----------
-    source : str, Path or Run, default "default"
-        Name of a recipe (see ``mitotype recipes``), or a run or its run.json.
+    source : str, Path, Run or Recipe, default "default"
+        Name of a recipe (see ``mitotype recipes``), a run or its run.json, or a recipe.
     settings : sequence of str, optional
         Changes of fields, such as ``"epochs=5"``.
 
@@ -57,7 +57,7 @@ def load_recipe(source: str | os.PathLike[str] = "default", settings: Sequence[s
     >>> mitotype.load_recipe("demo", ["epochs=5"]).epochs
     5
     """
-    recipe = find_recipe(source)
+    recipe = source if isinstance(source, Recipe) else find_recipe(source)
     if isinstance(recipe, EnsembleRecipe):
         what = f"'{recipe.name}' is an ensemble of {len(recipe.members)} recipes."
         raise UserError(what, fix="train its members one by one")
@@ -136,9 +136,7 @@ def train(
     (True, '2')
     """
     use_threads(threads)
-    chosen = (
-        recipe_files.with_settings(recipe, settings) if isinstance(recipe, Recipe) else load_recipe(recipe, settings)
-    )
+    chosen = load_recipe(recipe, settings)
     validate_recipe(chosen)
     if distributed.world_size() > 1 and out is None:
         raise UserError("Several processes train one run, and its folder is not given.", fix="add --out runs/NAME")

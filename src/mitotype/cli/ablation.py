@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Quiet, Settings, Threads, split_names
+from mitotype.cli.options import (
+    Backend,
+    Data,
+    Device,
+    HoldOut,
+    Json,
+    Mpp,
+    NBoot,
+    Quiet,
+    Settings,
+    Threads,
+    Workers,
+    split_names,
+)
 from mitotype.core.errors import UserError
 
 
@@ -20,10 +33,10 @@ def ablate(
     folds: Annotated[str, typer.Option(help="study folds that the screening runs leave out")] = "1,2",
     strongest: Annotated[int, typer.Option(help="ingredients to confirm with all folds")] = 3,
     seeds: Annotated[int, typer.Option(help="seeds of the confirmation")] = 2,
-    backend: Annotated[str, typer.Option(help="local, ray, or the address of a Ray cluster")] = "local",
+    backend: Backend = "local",
     mpp: Mpp = None,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")] = 0,
+    workers: Workers = 0,
     as_json: Json = False,
     n_boot: NBoot = 1000,
     threads: Threads = None,

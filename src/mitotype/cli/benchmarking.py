@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Json, Mpp, NBoot, Quiet, Settings, Several, Threads, split_names
+from mitotype.cli.options import (
+    Backend,
+    Data,
+    Device,
+    HoldOut,
+    Json,
+    Mpp,
+    NBoot,
+    Quiet,
+    Settings,
+    Several,
+    Threads,
+    Workers,
+    split_names,
+)
 
 
 def benchmark(
@@ -24,13 +38,11 @@ def benchmark(
     like: Annotated[
         str, typer.Option(help="shared: one policy for all; study: the study's own recipe for each")
     ] = "shared",
-    backend: Annotated[
-        str, typer.Option(help="where members are trained: local, ray (this machine), or the address of a Ray cluster")
-    ] = "local",
+    backend: Backend = "local",
     title: Annotated[str, typer.Option(help="a line under the table's heading")] = "",
     mpp: Mpp = None,
     device: Device = "auto",
-    workers: Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")] = 0,
+    workers: Workers = 0,
     as_json: Json = False,
     n_boot: NBoot = 2000,
     threads: Threads = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mitotype.losses.term import Batch, Loss, Outputs
+from mitotype.losses.term import Batch, Loss, Outputs, weighted_sum
 
 
 class BuiltObjective(nn.Module):
@@ -18,5 +18,4 @@ class BuiltObjective(nn.Module):
         self.modules_of_terms = nn.ModuleList(term for term in terms if isinstance(term, nn.Module))
 
     def forward(self, outputs: Outputs, batch: Batch) -> Tensor:
-        parts = [w * term(outputs, batch).mean() for w, term in zip(self.weights, self.terms, strict=True)]
-        return sum(parts[1:], parts[0])
+        return weighted_sum(self.weights, self.terms, outputs, batch)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mitotype.core import spec
 from mitotype.core.arguments import build
-from mitotype.losses.term import Batch, LossContext, Outputs, Term, losses
+from mitotype.losses.term import Batch, LossContext, Outputs, Term, losses, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,5 +42,4 @@ class Objective:
         return BuiltObjective(self.weights, [term.build(context) for term in self.terms])
 
     def __call__(self, outputs: Outputs, batch: Batch) -> Tensor:
-        parts = [w * term(outputs, batch).mean() for w, term in zip(self.weights, self.terms, strict=True)]
-        return sum(parts[1:], parts[0])
+        return weighted_sum(self.weights, self.terms, outputs, batch)

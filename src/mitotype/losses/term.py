@@ -5,7 +5,7 @@ Shapes: N patches of a run, B patches of a step, K outputs of an auxiliary head,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -108,6 +108,12 @@ class Term:
 
 
 losses: Registry[type[Term]] = Registry("loss", "losses", "mitotype.losses")
+
+
+def weighted_sum(weights: Sequence[float], terms: Sequence[Loss], outputs: Outputs, batch: Batch) -> Tensor:
+    """Return Σ weight · mean of the term over the batch."""
+    parts = [weight * term(outputs, batch).mean() for weight, term in zip(weights, terms, strict=True)]
+    return sum(parts[1:], parts[0])
 
 
 def mean_over_known(loss_BK: Tensor, target_BK: Tensor) -> Tensor:

@@ -16,25 +16,16 @@ IDENTITY = "identity"
 def effects(scores: Scores, *, n_boot: int) -> list[Effect]:
     """Return what views, seeds, the mean of probabilities and a fitted threshold change, each against the recipe without it."""
     complete = decided(scores)
-    return [
-        paired_effect(name, *_ordered(name, complete, other), n_boot=n_boot) for name, other in _alternatives(scores)
-    ]
+    return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete)]
 
 
-def _ordered(name: str, complete: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows with and without what is named; the mean of probabilities is not part of the complete recipe."""
-    return (other, complete) if name == PROBABILITIES else (complete, other)
-
-
-PROBABILITIES = "mean of probabilities, not of logits"
-
-
-def _alternatives(scores: Scores) -> Iterator[tuple[str, pd.DataFrame]]:
+def _alternatives(scores: Scores, complete: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """Yield what differs, the rows with it, and those without it."""
     views, members = scores.scores["view"].unique(), scores.scores["member"].unique()
     if len(views) > 1 and IDENTITY in views:
-        yield f"{len(views)} views", decided(scores, Combiner(views=(IDENTITY,)))
+        yield f"{len(views)} views", complete, decided(scores, Combiner(views=(IDENTITY,)))
     first = [member for member in members if str(member).endswith("-seed0")]
     if len(first) < len(members):
-        yield f"{len(members) // max(len(first), 1)} seeds", decided(scores, Combiner(members=tuple(first)))
-    yield PROBABILITIES, decided(scores, Combiner("mean_probability"))
-    yield "fitted threshold, not 0.5", decided(scores, threshold="half")
+        yield f"{len(members) // max(len(first), 1)} seeds", complete, decided(scores, Combiner(members=tuple(first)))
+    yield "mean of probabilities, not of logits", decided(scores, Combiner("mean_probability")), complete
+    yield "fitted threshold, not 0.5", complete, decided(scores, threshold="half")

@@ -7,27 +7,30 @@ from __future__ import annotations
 
 import numpy as np
 
+from mitotype.core.errors import UserError
+
 # First rows of Plackett & Burman, Biometrika 33 (1946), 305; a design is their cyclic shifts and a row without any ingredient.
 FIRST_ROWS = {
+    8: "+++-+--",
     12: "++-+++---+-",
     20: "++--++++-+-+----++-",
     24: "+++++-+-++--++--+-+----",
 }
-ROWS_OF_8 = "+++-+--"
 
 
 def plackett_burman(n_factors: int, n_runs: int = 12) -> np.ndarray:
     """Return `is_on_RK` (bool) with K = n_factors columns, any two of them orthogonal and each on in half of the runs.
 
     Main effects are estimated without bias by one another; two-way interactions are spread over the other effects. Raises a
-    ValueError for more factors than n_runs − 1, and for a number of runs that has no design here.
+    UserError for more factors than n_runs − 1, and for a number of runs that has no design here.
     """
-    first_row = ROWS_OF_8 if n_runs == 8 else FIRST_ROWS.get(n_runs, "")
-    if not first_row:
-        raise ValueError(f"there is no design of {n_runs} runs; allowed: 8, {', '.join(map(str, FIRST_ROWS))}")
+    if n_runs not in FIRST_ROWS:
+        raise UserError(f"No design has {n_runs} runs.", allowed=", ".join(map(str, FIRST_ROWS)))
     if n_factors > n_runs - 1:
-        raise ValueError(f"{n_factors} factors need more than {n_runs} runs")
-    row = np.array([sign == "+" for sign in first_row])
+        raise UserError(
+            f"A design of {n_runs} runs has no place for {n_factors} ingredients.", allowed=f"at most {n_runs - 1}"
+        )
+    row = np.array([sign == "+" for sign in FIRST_ROWS[n_runs]])
     rows = [np.roll(row, shift) for shift in range(n_runs - 1)]
     return np.stack([*rows, np.zeros(n_runs - 1, bool)])[:, :n_factors]
 

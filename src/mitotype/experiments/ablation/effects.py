@@ -17,7 +17,7 @@ from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.evaluator import decide_rows
 from mitotype.evaluation.interval import t_interval
 from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
-from mitotype.evaluation.resample import bootstrap_cases
+from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
 from mitotype.experiments.ablation.design import main_effects
 from mitotype.scores import decision
 from mitotype.scores.ensemble import Combiner
@@ -65,44 +65,43 @@ def screening_effects(
 
     `is_on_RK` has a column for each of `names` and then columns of no ingredient, whose contrasts are the noise.
     """
-    values, replicates = _values(tables, n_boot, seed)
-    bootstrap = bootstrap_cases(tables[0], n_boot=n_boot, seed=seed)
+    measured = _measure(tables, n_boot, seed)
     effects = []
     for k, name in enumerate(names):
         difference, noise = {}, {}
         for metric in METRICS:
-            effect_K = main_effects(is_on_RK, values[metric])
-            effect_KD = main_effects(is_on_RK, replicates[metric])
+            effect_K = main_effects(is_on_RK, measured.value_R[metric])
+            effect_KD = main_effects(is_on_RK, measured.replicate_RD[metric])
             empty_K = effect_K[len(names) :]
             noise[metric] = float(np.sqrt(np.mean(empty_K**2))) if len(empty_K) else math.nan
-            difference[metric] = t_interval(
-                Number(float(effect_K[k])), effect_KD[k], bootstrap, scale="real", paired=True
-            )
+            difference[metric] = measured.interval(effect_K[k], effect_KD[k])
         effects.append(Effect(name, difference, noise))
     return effects
 
 
 def paired_effect(name: str, with_it: pd.DataFrame, without: pd.DataFrame, *, n_boot: int, seed: int = 0) -> Effect:
     """Return the difference of two tables of decided rows, with minus without."""
-    values, replicates = _values([with_it, without], n_boot, seed)
-    bootstrap = bootstrap_cases(with_it, n_boot=n_boot, seed=seed)
+    measured = _measure([with_it, without], n_boot, seed)
+    value_R, replicate_RD = measured.value_R, measured.replicate_RD
     difference = {
-        metric: t_interval(
-            Number(float(values[metric][0] - values[metric][1])),
-            replicates[metric][0] - replicates[metric][1],
-            bootstrap,
-            scale="real",
-            paired=True,
-        )
-        for metric in METRICS
+        m: measured.interval(value_R[m][0] - value_R[m][1], replicate_RD[m][0] - replicate_RD[m][1]) for m in METRICS
     }
     return Effect(name, difference, {})
 
 
-def _values(
-    tables: Sequence[pd.DataFrame], n_boot: int, seed: int
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return every metric of every table: `value_R`, and `replicate_RD` over the same resampled cases."""
+@dataclass(frozen=True)
+class _Measured:
+    """Every metric of R tables, and its replicates over the same resampled cases."""
+
+    value_R: Mapping[str, np.ndarray]
+    replicate_RD: Mapping[str, np.ndarray]
+    bootstrap: Bootstrap
+
+    def interval(self, difference: float, replicate_D: np.ndarray) -> Interval:
+        return t_interval(Number(float(difference)), replicate_D, self.bootstrap, scale="real", paired=True)
+
+
+def _measure(tables: Sequence[pd.DataFrame], n_boot: int, seed: int) -> _Measured:
     first = tables[0]
     label = first["label"].to_numpy(float)
     bootstrap = bootstrap_cases(first, n_boot=n_boot, seed=seed)
@@ -118,4 +117,8 @@ def _values(
         for metric in METRICS:
             values[metric].append(compute(metric, label, predicted, probability, score).value)
             replicates[metric].append(replicate[metric])
-    return {m: np.array(v) for m, v in values.items()}, {m: np.stack(v) for m, v in replicates.items()}
+    return _Measured(
+        {metric: np.array(value) for metric, value in values.items()},
+        {metric: np.stack(replicate) for metric, replicate in replicates.items()},
+        bootstrap,
+    )

@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from mitotype.core import records, text_tables
-from mitotype.core.run_layout import LogLine, names
+from mitotype.core import text_tables
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import NOTICE
 from mitotype.experiments.ablation.effects import METRICS, Effect
 from mitotype.experiments.ablation.result import AblationResult
 
 HEADERS = ("ingredient", "AUROC", "log loss", "balanced accuracy", "reading")
-
-
-def fit_seconds(run_dirs: Sequence[Path]) -> float:
-    """Return the median time between the first and the last write of a member's folder, as an estimate of one fit."""
-    times = []
-    for run_dir in run_dirs:
-        log = run_dir / names.LOG
-        lines = records.read_lines(log, LogLine, what="log")
-        n_members = len({line.member for line in lines})
-        if n_members:
-            times.append((log.stat().st_mtime - (run_dir / names.RUN).stat().st_mtime) / n_members)
-    return sorted(times)[len(times) // 2] if times else math.nan
 
 
 def markdown(result: AblationResult, plot_name: str) -> str:

@@ -35,7 +35,6 @@ class AblationResult:
     confirmed: Sequence[Effect]
     combined: Sequence[Effect]
     machine: str
-    fit_s: float
 
 
 class EffectRecord(Record, frozen=True):

@@ -12,6 +12,8 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine, names, now, read_patches, read_run
@@ -164,13 +166,9 @@ def _stored(record: AblationRecord, path: Path) -> AblationRecord:
     if not path.is_file():
         return record
     stored = records.read(path, AblationRecord, what="ablation")
-    if _with_start(stored, record.started) != record:
+    if msgspec.structs.replace(stored, started=record.started) != record:
         raise UserError(f"'{path.parent}' contains another ablation.", fix=outputs.OTHER_FOLDER)
     return stored
-
-
-def _with_start(record: AblationRecord, started: str) -> AblationRecord:
-    return records.convert(records.to_builtins(record) | {"started": started}, AblationRecord)
 
 
 def _write(
@@ -183,7 +181,7 @@ def _write(
 ) -> AblationResult:
     first = read_run(screen_dirs[0])
     machine = f"{first.machine.processor}, {first.machine.cores} cores, {first.device}"
-    result = AblationResult(record, screened, confirmed, combined, machine, report.fit_seconds(screen_dirs))
+    result = AblationResult(record, screened, confirmed, combined, machine)
     files.write_text(config.out / PLOT, report.plot(result))
     files.write_text(config.out / PAGE, report.markdown(result, PLOT))
     records.write(config.out / EFFECTS, to_record(result))

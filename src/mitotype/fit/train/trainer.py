@@ -30,6 +30,7 @@ from mitotype.fit.train.samplers import Patches, build_sampler
 from mitotype.fit.train.schedules import ScheduleState, schedules
 from mitotype.losses import LossContext, Objective
 from mitotype.losses.built import BuiltObjective
+from mitotype.scores.calibrate import sigmoid
 from mitotype.transforms import Augment, Frame, tta_views
 
 
@@ -126,13 +127,11 @@ def _validate(batches: BatchSource, state: checkpoint.TrainState) -> float | Non
     """Return the balanced accuracy at 0.5 on the fold left out, if there is one; with `patience` store the best weights."""
     if batches.data.validation is None:
         return None
-    recipe, context = batches.recipe, batches.context
+    recipe = batches.recipe
     image_N3HW, label_N = batches.data.validation
-    config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
 
     def balanced_accuracy() -> float:
-        logit_N = predict(state.model, image_N3HW, Frame(recipe.frame), tta_views("identity"), config).logit["identity"]
-        is_atypical_N = logit_N > 0
+        is_atypical_N = _logits(batches, state, image_N3HW) > 0
         return float((is_atypical_N[label_N == 1].mean() + (~is_atypical_N[label_N == 0]).mean()) / 2)
 
     score = batches.ranks.from_main(balanced_accuracy)
@@ -144,11 +143,15 @@ def _validate(batches: BatchSource, state: checkpoint.TrainState) -> float | Non
 
 def _difficulty(batches: BatchSource, state: checkpoint.TrainState) -> np.ndarray:
     """Return |t − p| of every training patch as it is, without augmentation, float16."""
-    recipe, data, context = batches.recipe, batches.data, batches.context
+    probability_N = sigmoid(_logits(batches, state, batches.data.image_N3HW))
+    return np.abs(batches.data.target_N - probability_N).astype(np.float16)
+
+
+def _logits(batches: BatchSource, state: checkpoint.TrainState, image_N3HW: np.ndarray) -> np.ndarray:
+    """Return `logit_N` of images as they are, without augmentation."""
+    context, frame = batches.context, Frame(batches.recipe.frame)
     config = InferenceConfig(device=context.device, dtype=context.amp_dtype)
-    output = predict(state.model, data.image_N3HW, Frame(recipe.frame), tta_views("identity"), config)
-    probability_N = 1 / (1 + np.exp(-output.logit["identity"].astype(np.float64)))
-    return np.abs(data.target_N - probability_N).astype(np.float16)
+    return predict(state.model, image_N3HW, frame, tta_views("identity"), config).logit["identity"]
 
 
 def _should_stop(recipe: Recipe, val_scores: list[float]) -> bool:
