@@ -10,7 +10,8 @@ import pytest
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout.run import RECIPE_FIELDS_1
 from mitotype.fit import recipe as recipes
-from mitotype.fit.recipe import FIELDS, EnsembleRecipe, Recipe
+from mitotype.fit.ensemble_recipe import EnsembleRecipe
+from mitotype.fit.recipe import FIELDS, Recipe
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes as registry
 

@@ -10,7 +10,8 @@ from mitotype.backbones import backbones, weights
 from mitotype.backbones.classifier import Classifier
 from mitotype.core.errors import UserError
 from mitotype.features import features
-from mitotype.fit.recipe import EnsembleRecipe, Recipe
+from mitotype.fit.ensemble_recipe import EnsembleRecipe
+from mitotype.fit.recipe import Recipe
 from mitotype.fit.train.model import architecture
 from mitotype.fit.validate import resolve_recipe, validate_recipe
 from mitotype.losses import Objective

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mitotype.api.components import list_components
     from mitotype.api.data import Audit, audit, fetch, read_cohort, synthetic_cohort
     from mitotype.api.deployment import Predictor, classify, open_bundle
+    from mitotype.api.ensemble_training import EnsembleRecipe, load_ensemble_recipe, train_ensemble
     from mitotype.api.ensembles import Ensemble, ensemble
     from mitotype.api.evaluations import Comparison, Evaluation
     from mitotype.api.examples import example_images
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from mitotype.api.training import Recipe, load_recipe, resume, train
 
 __all__ = [
-    "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "Evaluation", "FetchedWeights",
+    "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "EnsembleRecipe", "Evaluation", "FetchedWeights",
     "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder", "ablate", "adapt", "audit",
     "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "example_images",
-    "export", "fetch", "fetch_weights", "list_components", "load_recipe", "open_bundle", "push", "read_cohort",
-    "resume", "score", "synthetic_cohort", "train",
+    "export", "fetch", "fetch_weights", "list_components", "load_ensemble_recipe", "load_recipe", "open_bundle", "push", "read_cohort",
+    "resume", "score", "synthetic_cohort", "train", "train_ensemble",
 ]  # fmt: skip
 _NAMES = {
     "ablation": ("ablate",),
@@ -43,6 +44,7 @@ _NAMES = {
     "components": ("list_components",),
     "data": ("Audit", "audit", "fetch", "read_cohort", "synthetic_cohort"),
     "deployment": ("Predictor", "classify", "open_bundle"),
+    "ensemble_training": ("EnsembleRecipe", "load_ensemble_recipe", "train_ensemble"),
     "ensembles": ("Ensemble", "ensemble"),
     "examples": ("example_images",),
     "evaluations": ("Comparison", "Evaluation"),

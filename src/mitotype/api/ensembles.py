@@ -152,13 +152,20 @@ def ensemble(
         continued_by("repeat the command", stored),
         Progress(quiet=quiet),
     ):
-        made = run_ensemble.fit(run_dirs, folder, combiner, (calibration, threshold, abstention), seed=seed)
-        if not names.is_finished(folder):
-            _write(folder, made)
-        elif not _is_same(folder, made):
-            raise OccupiedError(f"'{folder}' already contains another ensemble.", fix=outputs.OTHER_FOLDER)
-        log_notes(made.record.notes)
-        LOGGER.info(str(Ensemble(folder)))
+        return make(run_dirs, folder, combiner, (calibration, threshold, abstention), seed=seed)
+
+
+def make(
+    run_dirs: Sequence[Path], folder: Path, combiner: str, rules: tuple[str, str, str], *, seed: int = 0
+) -> Ensemble:
+    """Write an ensemble into a folder that this process holds, or check that the one there is the same; see `ensemble`."""
+    made = run_ensemble.fit(run_dirs, folder, combiner, rules, seed=seed)
+    if not names.is_finished(folder):
+        _write(folder, made)
+    elif not _is_same(folder, made):
+        raise OccupiedError(f"'{folder}' already contains another ensemble.", fix=outputs.OTHER_FOLDER)
+    log_notes(made.record.notes)
+    LOGGER.info(str(Ensemble(folder)))
     return Ensemble(folder)
 
 

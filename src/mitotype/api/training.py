@@ -21,7 +21,8 @@ from mitotype.core.schema import Cohort
 from mitotype.datasets import overlaps, splits
 from mitotype.fit import recipe as recipe_files
 from mitotype.fit import run as runs
-from mitotype.fit.recipe import EnsembleRecipe, Recipe
+from mitotype.fit.ensemble_recipe import EnsembleRecipe, read_ensemble_recipe
+from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import distributed
 from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
@@ -60,14 +61,16 @@ def load_recipe(source: str | os.PathLike[str] | Recipe = "default", settings: S
     recipe = source if isinstance(source, Recipe) else find_recipe(source)
     if isinstance(recipe, EnsembleRecipe):
         what = f"'{recipe.name}' is an ensemble of {len(recipe.members)} recipes."
-        raise UserError(what, fix="train its members one by one")
+        raise UserError(what, fix="mitotype train NAME, or train_ensemble in Python")
     return recipe_files.with_settings(recipe, settings)
 
 
 def find_recipe(source: str | os.PathLike[str]) -> Recipe | EnsembleRecipe:
     """Return a recipe by its name, or that of a run."""
-    is_path = not isinstance(source, str) or (source not in recipes and walk.exists(Path(source)))
-    return recipe_files.read_recipe(Path(source)) if is_path else recipes.get(str(source))()
+    path = Path(source)
+    if isinstance(source, str) and (source in recipes or not walk.exists(path)):
+        return recipes.get(source)()
+    return read_ensemble_recipe(path) if names.is_plan(path) else recipe_files.read_recipe(path)
 
 
 def train(
@@ -141,7 +144,7 @@ def train(
     if distributed.world_size() > 1 and out is None:
         raise UserError("Several processes train one run, and its folder is not given.", fix="add --out runs/NAME")
     inputs = source_names(data)
-    with _claimed(Path(out) if out else None, chosen.name, inputs) as run_dir, Progress(quiet=quiet) as progress:
+    with claimed(Path(out) if out else None, chosen.name, inputs) as run_dir, Progress(quiet=quiet) as progress:
         if distributed.is_main_process():
             cohort = read_training_cohort(data, hold_out, mpp_um)
             runs.create(chosen, cohort, run_dir, data=inputs, hold_out=hold_out, device=device)
@@ -204,19 +207,21 @@ def _complete(run_dir: Path, device: str | None, progress: Progress) -> Run:
 
 
 @contextmanager
-def _claimed(out: Path | None, name: str, data: Sequence[str]) -> Iterator[Path]:
+def claimed(
+    out: Path | None, name: str, data: Sequence[str], contents: Sequence[str] = names.RUN_FILES
+) -> Iterator[Path]:
     """Hold `out`, or the first of runs/NAME, runs/NAME-2 … that is free, and yield it."""
     with ExitStack() as stack:
         if out is not None:
             if distributed.is_main_process():
-                stack.enter_context(outputs.claimed(out, names.RUN_FILES, inputs=data))
+                stack.enter_context(outputs.claimed(out, contents, inputs=data))
             yield out
             return
         for run_dir in outputs.numbered(Path("runs"), name):
             if run_dir.exists() and not (run_dir / names.LOCK).exists():
                 continue
             with suppress(OccupiedError):
-                stack.enter_context(outputs.claimed(run_dir, names.RUN_FILES))
+                stack.enter_context(outputs.claimed(run_dir, contents))
                 break
         yield run_dir
 

@@ -107,7 +107,8 @@ def _fields_of(record: type) -> str:
 
 def recipes_page() -> str:
     """Return every field of a recipe with its meaning, then what each recipe sets."""
-    from mitotype.fit.recipe import FIELDS, EnsembleRecipe
+    from mitotype.fit.ensemble_recipe import EnsembleRecipe
+    from mitotype.fit.recipe import FIELDS
     from mitotype.recipes import recipes
 
     parts = ["# Recipes", GENERATED, "Change a field with `--set FIELD=VALUE`, as in `--set epochs=5`."]

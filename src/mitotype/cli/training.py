@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Mpp, Out, Quiet, Settings, Threads, split_names
+from mitotype.cli.options import Data, Device, HoldOut, Mpp, Out, Quiet, Settings, Several, Threads, split_names
+from mitotype.core.errors import UserError
 
 
 def train(
@@ -14,7 +15,8 @@ def train(
     data: Data = [],  # noqa: B006 (typer reads the default, nobody writes to it)
     hold_out: HoldOut = None,
     settings: Settings = None,
-    from_run: Annotated[Path | None, typer.Option("--from", help="repeat the recipe of a run's run.json")] = None,
+    backbones: Annotated[Several, typer.Option(help="of an ensemble recipe: nets in place of its own")] = None,
+    from_run: Annotated[Path | None, typer.Option("--from", help="repeat the recipe of a run or ensemble")] = None,
     out: Out = None,
     mpp: Mpp = None,
     device: Device = "auto",
@@ -23,21 +25,31 @@ def train(
 ) -> None:
     """Train a recipe into a run folder.
 
-    Only out-of-fold rows are written, no test set is opened.
+    Only out-of-fold rows are written, no test set is opened. A recipe of several runs, such as ochi2025, has a folder for each
+    and becomes an ensemble; --set uni.epochs=5 changes a field of one of them.
 
     Example: mitotype train default --data AMi-Br_Benchmark --out runs/default
     """
-    from mitotype.api import training
+    from mitotype.api import ensemble_training, training
 
     output.notice(quiet=quiet)
+    chosen = training.find_recipe(from_run or recipe)
+    if isinstance(chosen, ensemble_training.EnsembleRecipe):
+        ensemble_training.train_ensemble(
+            chosen, data, backbones=backbones or (), hold_out=split_names(hold_out), settings=settings or (), out=out,
+            mpp_um=mpp, device=device, threads=threads, quiet=quiet,
+        )  # fmt: skip
+        return
+    if backbones:
+        raise UserError(f"'{chosen.name}' is the recipe of one run.", fix=f"--set backbone={backbones[0]}")
     training.train(
-        from_run or recipe, data, hold_out=split_names(hold_out), settings=settings or (), out=out, mpp_um=mpp,
+        chosen, data, hold_out=split_names(hold_out), settings=settings or (), out=out, mpp_um=mpp,
         device=device, threads=threads, quiet=quiet,
     )  # fmt: skip
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="folder of a run")],
+    run: Annotated[Path, typer.Argument(help="folder of a run, or of an ensemble that is trained")],
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, cuda:1 …; default: that on which the run was begun")
     ] = None,
@@ -50,7 +62,11 @@ def resume(
 
     Example: mitotype resume runs/default
     """
-    from mitotype.api import training
+    from mitotype.api import ensemble_training, training
+    from mitotype.core.run_layout import names
 
     output.notice(quiet=quiet)
+    if names.is_plan(run):
+        ensemble_training.resume_ensemble(run, device=device, threads=threads, quiet=quiet)
+        return
     training.resume(run, device=device, threads=threads, quiet=quiet)

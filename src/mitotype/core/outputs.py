@@ -21,11 +21,12 @@ from mitotype.core.run_layout import names
 ELSEWHERE = "choose another name with --out"
 OTHER_FOLDER = "choose another folder with --out"
 CONTENTS = {
-    names.RUN: "run",
-    names.BUNDLE: "bundle",
-    names.ENSEMBLE: "ensemble",
-    "benchmark.json": "benchmark",
-    "synthetic.json": "synthetic cohort",
+    names.RUN: "a run",
+    names.BUNDLE: "a bundle",
+    names.ENSEMBLE: "an ensemble",
+    names.PLAN: "an ensemble that is trained",
+    "benchmark.json": "a benchmark",
+    "synthetic.json": "a synthetic cohort",
 }
 
 
@@ -100,7 +101,7 @@ def _check_contents(folder: Path, marker: str) -> None:
     for name, kind in CONTENTS.items():
         if name != marker and (folder / name).is_file():
             fix = f"mitotype resume {folder}, or {OTHER_FOLDER}" if name == names.RUN else OTHER_FOLDER
-            raise OccupiedError(f"'{_shown(folder)}' already contains a {kind}.", fix=fix)
+            raise OccupiedError(f"'{_shown(folder)}' already contains {kind}.", fix=fix)
 
 
 def _check_writable(path: Path) -> None:

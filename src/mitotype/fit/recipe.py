@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -125,42 +125,6 @@ class Recipe:
             Value by name.
         """
         return {key: value for key, value in self.to_dict().items() if getattr(self, key) != FIELDS[key].default}
-
-
-@dataclass(frozen=True, kw_only=True)
-class EnsembleRecipe:
-    """Recipes whose runs are combined: each member is a run of its own, and `combiner` is fitted on their out-of-fold rows.
-
-    The names of the members are the names of the folders of their runs. The decision is fitted on the combiner's cross-fitted
-    rows, by the rules of `calibration`, `threshold` and `abstention`.
-    """
-
-    name: str
-    members: tuple[Recipe, ...]
-    combiner: str = "mean"
-    calibration: str = "platt"
-    threshold: str = "balanced_accuracy"
-    abstention: str = "share(0.15)"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields; of the members those in which they differ from the first are named."""
-        first, *others = (member.to_dict() for member in self.members)
-        differing = [{k: v for k, v in other.items() if v != first[k]} for other in others]
-        return {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, "members": [first, *differing]}
-
-    def with_settings(self, settings: Iterable[str]) -> EnsembleRecipe:
-        """Return the recipe with fields of every member changed, see `with_settings`."""
-        settings = list(settings)
-        return dataclasses.replace(self, members=tuple(with_settings(member, settings) for member in self.members))
-
-    def with_backbones(self, backbones: Sequence[str]) -> EnsembleRecipe:
-        """Return the recipe with a member for each of the backbones, the first members' settings in their order."""
-        members = [self.members[min(i, len(self.members) - 1)] for i in range(len(backbones))]
-        named = [
-            dataclasses.replace(m, name=b.replace("/", "-"), backbone=b)
-            for m, b in zip(members, backbones, strict=True)
-        ]
-        return dataclasses.replace(self, members=tuple(named))
 
 
 FIELDS: dict[str, Argument] = {field.name: field for field in arguments_of(Recipe)}

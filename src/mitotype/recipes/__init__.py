@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mitotype.core.registry import Registry
 
 if TYPE_CHECKING:
-    from mitotype.fit.recipe import EnsembleRecipe, Recipe
+    from mitotype.fit.ensemble_recipe import EnsembleRecipe
+    from mitotype.fit.recipe import Recipe
 
 recipes: Registry[Callable[[], Recipe | EnsembleRecipe]] = Registry("recipe", "recipes", "mitotype.recipes")

@@ -18,7 +18,11 @@ from mitotype.core.errors import UserError
 from mitotype.core.records import Record
 from mitotype.core.run_layout import (
     BundleRecord,
+    CombinerRecord,
     DecisionRecord,
+    EnsemblePlan,
+    EnsembleRecord,
+    EnsembleSource,
     EvaluationRecord,
     HeadRecord,
     MemberRecord,
@@ -33,17 +37,29 @@ BUNDLE, MORPHOLOGY = SHIPPED / "default", SHIPPED / "morphology"
 RECORDS: dict[str, type[Record]] = {
     "run": RunRecord, "member": MemberRecord, "head": HeadRecord, "decision": DecisionRecord, "ood": OodRecord,
     "evaluation": EvaluationRecord, "bundle": BundleRecord, "opening": Opening,
+    "ensemble": EnsembleRecord, "plan": EnsemblePlan,
 }  # fmt: skip
 
 
 def example(kind: str) -> Record:
     """A valid record of each kind, from the shipped bundles, with lists and mappings cut short."""
     bundle = run_layout.read_bundle(BUNDLE)
+    assert bundle.run is not None
+    digest = bundle.run.data.digest
     parts: dict[str, Any] = {
         "run": bundle.run, "decision": bundle.decision, "ood": bundle.ood, "evaluation": bundle.test,
         "opening": bundle.openings[0], "bundle": bundle,
         "member": records.read(BUNDLE / "members" / "all-seed0" / names.MEMBER, MemberRecord),
         "head": records.read(MORPHOLOGY / "members" / "all-seed0" / names.HEAD, HeadRecord),
+        "ensemble": EnsembleRecord(
+            rule="stack", combiner=CombinerRecord("weighted", weights={"a": 0.5}, intercept=0.1),
+            sources=[EnsembleSource(name="a", path="../a", members={"fold1-seed0": digest}, rows=digest)],
+            patches=10, atypical=3, cases=4, rows=digest, folds=5, seed=0, created="2026-01-01",
+        ),
+        "plan": EnsemblePlan(
+            name="two", members={"a": bundle.run.recipe}, combiner="stack", calibration="platt", threshold="half",
+            abstention="none", sources=["DATA"], hold_out=["amibr-test"], digest=digest, device="cpu", started="2026-01-01",
+        ),
     }  # fmt: skip
     return msgspec.convert(shortened(records.to_builtins(parts[kind])), RECORDS[kind])
 

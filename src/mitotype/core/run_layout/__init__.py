@@ -9,7 +9,7 @@ from mitotype.core.run_layout.decision import (
     FittedOn,
     Threshold,
 )
-from mitotype.core.run_layout.ensemble import EnsembleRecord, EnsembleSource, read_ensemble
+from mitotype.core.run_layout.ensemble import EnsemblePlan, EnsembleRecord, EnsembleSource, read_ensemble, read_plan
 from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, Interval, Variant
 from mitotype.core.run_layout.graph import GraphRecord, graph_digest, read_metadata
 from mitotype.core.run_layout.ledger import Opening, append_opening, now, read_ledger
@@ -46,6 +46,7 @@ __all__ = [
     "CombinerRecord",
     "DataRecord",
     "DecisionRecord",
+    "EnsemblePlan",
     "EnsembleRecord",
     "EnsembleSource",
     "EntryRecord",
@@ -86,6 +87,7 @@ __all__ = [
     "read_metadata",
     "read_ood",
     "read_patches",
+    "read_plan",
     "read_run",
     "read_scores",
     "read_weights",

@@ -1,4 +1,4 @@
-"""ensemble.json: the runs of an ensemble with their digests, and how their logits are combined."""
+"""ensemble.json: the runs of an ensemble with their digests, and how their logits are combined; plan.json: how to train them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.records import Count, Digest, FileName, Format2, Name, Record, Text
 from mitotype.core.run_layout import names
 from mitotype.core.run_layout.decision import CombinerRecord
+from mitotype.core.run_layout.run import RecipeFields
 
 
 class EnsembleSource(Record, frozen=True, kw_only=True):
@@ -48,6 +49,29 @@ class EnsembleRecord(Format2, frozen=True, kw_only=True):
     def run_dir(self, folder: Path, source: EnsembleSource) -> Path:
         """Return the folder of a source, given that of the ensemble."""
         return (folder / source.path).resolve()
+
+
+class EnsemblePlan(Format2, frozen=True, kw_only=True):
+    """plan.json: an ensemble recipe and its data, for the training of every member in a folder of its name.
+
+    `members` has every field of each recipe; `digest` is that of the patches' names.
+    """
+
+    name: Name
+    members: dict[FileName, RecipeFields]
+    combiner: Text
+    calibration: Text
+    threshold: Text
+    abstention: Text
+    sources: list[Text]
+    hold_out: list[Name]
+    digest: Digest
+    device: Name
+    started: Name
+
+
+def read_plan(folder: Path) -> EnsemblePlan:
+    return records.read(folder / names.PLAN, EnsemblePlan, what="plan of an ensemble")
 
 
 def read_ensemble(folder: Path) -> EnsembleRecord:

@@ -33,6 +33,7 @@ DIFFICULTY = "difficulty.npy"  # of every training patch (columns) after every e
 
 # an ensemble of runs
 ENSEMBLE = "ensemble.json"
+PLAN = "plan.json"  # of an ensemble whose runs are trained inside its folder
 COMBINED = "combined.parquet"  # its cross-fitted out-of-fold rows
 
 # a bundle
@@ -54,7 +55,7 @@ RUN_FILES = (
 )  # what training and scoring write into a run
 SCORE_FILES = (PATCHES, SCORES, DECISION, LEDGER)  # … and scoring into a folder of its own
 BUNDLE_FILES = (BUNDLE, CARD, GRAPH, MEMBERS, BASES)
-ENSEMBLE_FILES = (ENSEMBLE, COMBINED, *SCORE_FILES, DONE)
+ENSEMBLE_FILES = (ENSEMBLE, PLAN, COMBINED, *SCORE_FILES, DONE)
 OWN_FILES = frozenset(
     (*RUN_FILES, *BUNDLE_FILES, *ENSEMBLE_FILES, OOD_1, MEMBER, WEIGHTS, HEAD, DIFFICULTY)
 )  # no name of an output
@@ -70,6 +71,10 @@ def is_bundle(folder: Path) -> bool:
 
 def is_ensemble(folder: Path) -> bool:
     return walk.is_file(folder / ENSEMBLE)
+
+
+def is_plan(folder: Path) -> bool:
+    return walk.is_file(folder / PLAN)
 
 
 def is_finished(run_dir: Path) -> bool:
