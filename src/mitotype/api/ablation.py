@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mitotype.api.data import Data, source_names
+from mitotype.api.ensemble_training import load_ensemble_recipe
 from mitotype.api.progress import Progress, log_notes
-from mitotype.api.training import load_recipe, read_training_cohort
+from mitotype.api.training import find_recipe, load_recipe, read_training_cohort
 from mitotype.core.cpu_limit import use_threads
+from mitotype.core.errors import UserError
 from mitotype.core.interrupts import continued_by
 from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation.result import AblationResult, to_record
 from mitotype.experiments.ablation.run import AblationConfig
 from mitotype.experiments.ablation.run import ablate as run_ablation
+from mitotype.fit.ensemble_recipe import EnsembleRecipe
 from mitotype.fit.recipe import Recipe
 from mitotype.jobs.executor import LOCAL
 from mitotype.jobs.task import Callbacks
@@ -23,12 +26,13 @@ __all__ = ["AblationResult", "ablate", "page_text", "to_record"]
 
 
 def ablate(
-    recipe: str | os.PathLike[str] | Recipe,
+    recipe: str | os.PathLike[str] | Recipe | EnsembleRecipe,
     data: Data,
     out: str | Path,
     *,
     hold_out: Sequence[str] = (),
     settings: Sequence[str] = (),
+    backbones: Sequence[str] = (),
     n_runs: int = 12,
     folds: Sequence[int] = (1, 2),
     strongest: int = 3,
@@ -46,8 +50,9 @@ def ablate(
     Parameters
     ----------
     recipe : str, Path, Run or Recipe
-        Name of a recipe, a run whose recipe is taken, or what `load_recipe` returns. It has at least two ingredients, such as
-        MixUp, an auxiliary loss or a sampler of hard patches.
+        Name of a recipe, a run whose recipe is taken, or what `load_recipe` or `load_ensemble_recipe` returns. It has at least
+        two ingredients, such as MixUp, an auxiliary loss or a sampler of hard patches. The runs of an ensemble are fitted once
+        and compared in every combination.
     data : str, Path, DataFrame, Cohort, or several of these
         Labelled patches, see `read_cohort`; of a published split the training part.
     out : str or Path
@@ -56,6 +61,8 @@ def ablate(
         Published test sets whose slides and images are removed from the training data.
     settings : sequence of str, optional
         Changes of fields of the recipe, such as ``"backbone=efficientnet-lite0"``.
+    backbones : sequence of str, optional
+        Backbones that replace those of an ensemble recipe.
     n_runs : {12, 20, 24}, default 12
         Runs of the screening design, in each of which about half of the ingredients are left out.
     folds : sequence of int, default (1, 2)
@@ -105,14 +112,20 @@ def ablate(
     >>> mitotype.ablate("giedziun2025", "AMi-Br_Benchmark", "ablation")  # doctest: +SKIP
     """
     use_threads(threads)
-    loaded = load_recipe(recipe, settings)
+    chosen = recipe if isinstance(recipe, Recipe | EnsembleRecipe) else find_recipe(recipe)
+    if isinstance(chosen, EnsembleRecipe):
+        chosen = load_ensemble_recipe(chosen, settings, backbones)
+    elif backbones:
+        raise UserError(f"'{chosen.name}' is the recipe of one run.", fix=f"--set backbone={backbones[0]}")
+    else:
+        chosen = load_recipe(chosen, settings)
     stored = "Finished members and the last checkpoints are stored."
     with continued_by("repeat the command", stored), Progress(quiet=quiet) as progress:
         cohort = read_training_cohort(data, hold_out, mpp_um)
         log_notes(cohort.notes)
         return run_ablation(
             AblationConfig(
-                out=Path(out), recipe=loaded, cohort=cohort, data=source_names(data), hold_out=hold_out, n_runs=n_runs,
+                out=Path(out), recipe=chosen, cohort=cohort, data=source_names(data), hold_out=hold_out, n_runs=n_runs,
                 folds=folds, strongest=strongest, seeds=seeds, device=device, backend=backend, workers=workers,
                 n_boot=n_boot, callbacks=Callbacks(progress.training()),
             )

@@ -7,6 +7,7 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import (
+    Backbones,
     Backend,
     Data,
     Device,
@@ -29,6 +30,7 @@ def ablate(
     data: Data = [],  # noqa: B006
     hold_out: HoldOut = None,
     settings: Settings = None,
+    backbones: Backbones = None,
     runs: Annotated[int, typer.Option(help="screening runs: 12, 20 or 24")] = 12,
     folds: Annotated[str, typer.Option(help="study folds that the screening runs leave out")] = "1,2",
     strongest: Annotated[int, typer.Option(help="ingredients to confirm with all folds")] = 3,
@@ -55,7 +57,7 @@ def ablate(
     if not all(number.strip().isdigit() for number in numbers):
         raise UserError(f"--folds is '{folds}'.", allowed="numbers of folds, as in 1,2")
     result = ablation.ablate(
-        recipe, data, out, hold_out=split_names(hold_out), settings=settings or (), n_runs=runs,
+        recipe, data, out, hold_out=split_names(hold_out), settings=settings or (), backbones=backbones or (), n_runs=runs,
         folds=[int(number) for number in numbers], strongest=strongest, seeds=seeds, mpp_um=mpp, device=device,
         backend=backend, workers=workers, n_boot=n_boot, threads=threads, quiet=quiet,
     )  # fmt: skip

@@ -22,6 +22,7 @@ Mpp = Annotated[float | None, typer.Option(help="µm/px of the images, where the
 Threads = Annotated[int | None, typer.Option(help="threads to compute with; default: the CPUs it may use")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="no progress and no messages but errors")]
 NBoot = Annotated[int, typer.Option("--n-boot", help="bootstrap replicates over cases")]
+Backbones = Annotated[Several, typer.Option(help="of an ensemble recipe: nets in place of its own")]
 Backend = Annotated[str, typer.Option(help="local, ray, or the address of a Ray cluster")]
 Workers = Annotated[int, typer.Option(help="members at once on processors; 0: as many as there are cores for")]
 

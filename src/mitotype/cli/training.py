@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from mitotype.cli import output
-from mitotype.cli.options import Data, Device, HoldOut, Mpp, Out, Quiet, Settings, Several, Threads, split_names
+from mitotype.cli.options import (
+    Backbones,
+    Data,
+    Device,
+    HoldOut,
+    Mpp,
+    Out,
+    Quiet,
+    Settings,
+    Threads,
+    split_names,
+)
 from mitotype.core.errors import UserError
 
 
@@ -15,7 +26,7 @@ def train(
     data: Data = [],  # noqa: B006 (typer reads the default, nobody writes to it)
     hold_out: HoldOut = None,
     settings: Settings = None,
-    backbones: Annotated[Several, typer.Option(help="of an ensemble recipe: nets in place of its own")] = None,
+    backbones: Backbones = None,
     from_run: Annotated[Path | None, typer.Option("--from", help="repeat the recipe of a run or ensemble")] = None,
     out: Out = None,
     mpp: Mpp = None,

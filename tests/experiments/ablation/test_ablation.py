@@ -12,13 +12,12 @@ import pytest
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.evaluation.metrics import compute
-from mitotype.experiments.ablation import ingredients
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
 from mitotype.experiments.ablation.effects import screening_effects
-from mitotype.experiments.ablation.ingredient import reduced
+from mitotype.experiments.ablation.subject import Subject
+from mitotype.fit.ensemble_recipe import EnsembleRecipe
 from mitotype.fit.recipe import Recipe
-from mitotype.fit.validate import validate_recipe
 from mitotype.recipes import recipes
 
 
@@ -36,16 +35,15 @@ def test_main_effects_of_an_additive_model_are_exact() -> None:
 
 
 def test_ingredients_are_what_a_recipe_has() -> None:
-    recipe = recipes.get("giedziun2025")()
-    names = [part.name for part in ingredients(recipe)]
-    assert {"MixUp", "soft labels", "adaptive focal loss", "supervised contrastive loss", "domain adversary"} <= set(
-        names
-    )
-    assert {"hard-negative mining", "sampling by domain"} <= set(names) and "fisheye" not in names
-    bare = reduced(recipe, ingredients(recipe))
-    assert bare.objective == "soft_bce" and bare.sampler == "class_balanced" and not bare.mixup
-    validate_recipe(bare)
-    assert ingredients(bare) == () or [p.name for p in ingredients(bare)] == ["stain augmentation"]
+    giedziun = Subject(recipes.get("giedziun2025")())
+    names = {part.name for part in giedziun.ingredients()}
+    assert {"MixUp", "soft labels", "adaptive focal loss", "supervised contrastive loss", "domain adversary"} <= names
+    assert {"hard-negative mining", "sampling by domain"} <= names and "fisheye" not in names
+    bare = giedziun.without(giedziun.ingredients())
+    [recipe] = bare.recipes
+    assert recipe.objective == "soft_bce" and recipe.sampler == "class_balanced" and not recipe.mixup
+    bare.validate()
+    assert [part.name for part in bare.ingredients()] in ([], ["stain augmentation"])
 
 
 def test_an_effect_is_the_difference_of_means() -> None:
@@ -106,3 +104,25 @@ def test_an_ablation_is_continued_where_it_stopped(
     assert "| supervised contrastive loss |" in page and "<svg" in (tmp_path / "a" / "ablation.svg").read_text()
     with pytest.raises(UserError, match="another ablation"):
         ablation.ablate(dataclasses.replace(config, strongest=2))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_ablation_of_an_ensemble_compares_its_runs(tiny: Recipe, toy_cohort: Cohort, tmp_path: Path) -> None:
+    members = tuple(dataclasses.replace(tiny, name=name, epochs=1, folds="2", seed=i) for i, name in enumerate("ab"))
+    recipe = EnsembleRecipe(name="two", members=members, combiner="stack")
+    config = ablation.AblationConfig(
+        out=tmp_path / "out",
+        recipe=recipe,
+        cohort=toy_cohort,
+        folds=(1,),
+        strongest=1,
+        seeds=1,
+        device="cpu",
+        n_boot=100,
+    )
+    result = ablation.ablate(config)
+    assert [path.name for path in sorted((tmp_path / "out" / "screen" / "01").iterdir()) if path.is_dir()] == ["a", "b"]
+    assert {effect.name for effect in result.combined} >= {"a", "b", "logistic stack, not the mean"}
+    scores = Subject(recipe).read_scores(tmp_path / "out" / "confirm" / "complete")
+    assert set(scores.scores["member"]) == {f"{name}/fold{fold}-seed0" for name in "ab" for fold in (1, 2)}
+    assert ablation.ablate(config).record == result.record

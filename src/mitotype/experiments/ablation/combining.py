@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
+from mitotype.core.run_layout import CombinerRecord
 from mitotype.experiments.ablation.effects import Effect, decided, paired_effect
-from mitotype.scores.ensemble import Combiner
+from mitotype.scores.combiners import combiners
+from mitotype.scores.ensemble import Combiner, source_of
+from mitotype.scores.run_ensemble import FOLDS
+from mitotype.scores.sources import source_rows
 from mitotype.scores.table import Scores
 
 IDENTITY = "identity"
 
 
+@dataclass(frozen=True)
+class CrossFitted:
+    """A combiner whose out-of-fold rows come from fits on other cases."""
+
+    rule: str
+
+    @property
+    def record(self) -> CombinerRecord:
+        return CombinerRecord()
+
+    def apply(self, scores: Scores) -> pd.DataFrame:
+        """Return one row per patch, see `Combiner.apply`."""
+        rows = source_rows(scores)
+        _, logit_N = combiners.read(self.rule).cross_fit(rows, FOLDS, 0)
+        return rows.rows[["patch_id", "part", "member_sd", "members", "views"]].assign(logit=logit_N)
+
+
 def effects(scores: Scores, *, n_boot: int) -> list[Effect]:
-    """Return what views, seeds, the mean of probabilities and a fitted threshold change, each against the recipe without it."""
+    """Return what views, seeds, each run of an ensemble, a stack, the mean of probabilities and a fitted threshold change."""
     complete = decided(scores)
     return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete)]
 
@@ -27,5 +49,11 @@ def _alternatives(scores: Scores, complete: pd.DataFrame) -> Iterator[tuple[str,
     first = [member for member in members if str(member).endswith("-seed0")]
     if len(first) < len(members):
         yield f"{len(members) // max(len(first), 1)} seeds", complete, decided(scores, Combiner(members=tuple(first)))
+    runs = list(dict.fromkeys(source_of(str(member)) for member in members if "/" in str(member)))
+    for run in runs if len(runs) > 1 else ():
+        others = tuple(str(member) for member in members if source_of(str(member)) != run)
+        yield run, complete, decided(scores, Combiner(members=others))
+    if len(runs) > 1:
+        yield "logistic stack, not the mean", decided(scores, CrossFitted("stack")), complete
     yield "mean of probabilities, not of logits", decided(scores, Combiner("mean_probability")), complete
     yield "fitted threshold, not 0.5", complete, decided(scores, threshold="half")

@@ -20,7 +20,7 @@ from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
 from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
 from mitotype.experiments.ablation.design import main_effects
 from mitotype.scores import decision
-from mitotype.scores.ensemble import Combiner
+from mitotype.scores.ensemble import AnyCombiner, Combiner
 from mitotype.scores.table import Scores
 
 METRICS = ("auroc", "log_loss", "balanced_accuracy")
@@ -50,7 +50,9 @@ class Effect:
         return value < 0 if metric in ERRORS else value > 0
 
 
-def decided(scores: Scores, combiner: Combiner | None = None, *, threshold: str = "balanced_accuracy") -> pd.DataFrame:
+def decided(
+    scores: Scores, combiner: AnyCombiner | None = None, *, threshold: str = "balanced_accuracy"
+) -> pd.DataFrame:
     """Return out-of-fold rows with the decision that is fitted on them: calibration by Platt, and a threshold."""
     combiner = combiner or Combiner()
     rows = scores.joined(combiner.apply(scores))

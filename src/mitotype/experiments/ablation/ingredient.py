@@ -87,15 +87,3 @@ INGREDIENTS: Sequence[Ingredient] = (
     Ingredient("elastic deformation", without_transform("elastic")),
     Ingredient("averaged weights (EMA)", without_field("ema_decay", 0.0)),
 )
-
-
-def ingredients(recipe: Recipe) -> tuple[Ingredient, ...]:
-    """Return the ingredients that a recipe has: those without which it is another recipe."""
-    return tuple(ingredient for ingredient in INGREDIENTS if ingredient.without(recipe) != recipe)
-
-
-def reduced(recipe: Recipe, left_out: Sequence[Ingredient]) -> Recipe:
-    """Return the recipe without some of its ingredients."""
-    for ingredient in left_out:
-        recipe = ingredient.without(recipe)
-    return recipe

@@ -22,7 +22,7 @@ def markdown(result: AblationResult, plot_name: str) -> str:
     record = result.record
     folds = " and ".join(map(str, record.folds))
     parts = [
-        f"# What each ingredient of {record.recipe['name']} is worth",
+        f"# What each ingredient of {record.name} is worth",
         f"*{NOTICE}*",
         f"![effects]({plot_name})",
         f"{len(record.is_on)} screening runs in a Plackett–Burman design, each with study folds {folds} left out; the "
@@ -31,8 +31,9 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         "standard deviation of the same contrast of no ingredient, which has the noise of seeds. No test set was opened. The "
         "domains and cases that the numbers are reported on also chose which effects are called strongest: read those as "
         "optimistic.",
-        f"Machine: {result.machine}. Seed {record.recipe['seed']}. Backbone {record.recipe['backbone']}, "
-        f"{record.recipe['epochs']} epochs.",
+        f"Machine: {result.machine}. Seed {record.recipes[0]['seed']}. "
+        + "; ".join(f"{recipe['backbone']}, {recipe['epochs']} epochs" for recipe in record.recipes)
+        + ".",
         "## Screening",
         text_tables.markdown(
             (*HEADERS, "noise of AUROC"), [(*_row(e), _signed(e.noise["auroc"])) for e in result.screened]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
 
 from mitotype.core.records import Count, Digest, Format2, Name, Record, Text
 from mitotype.core.run_layout.evaluation import Interval
@@ -13,9 +16,13 @@ from mitotype.experiments.ablation.effects import Effect
 
 
 class AblationRecord(Format2, frozen=True, kw_only=True):
-    """ablation.json. `is_on` has a row for every screening run and a column for every ingredient, then unused columns."""
+    """ablation.json. `recipes` are those of the runs: one, or the members of an ensemble.
 
-    recipe: RecipeFields
+    `is_on` has a row for every screening run and a column for every ingredient, then unused columns.
+    """
+
+    name: Name
+    recipes: Annotated[list[RecipeFields], Meta(min_length=1)]
     ingredients: list[Name]
     is_on: list[list[bool]]
     folds: list[Count]

@@ -2,6 +2,7 @@
 
 ablation.json    what is estimated, written first        screen/NN         runs of the screening design, on a few folds
 confirm/NAME     the complete recipe and the recipe without one of the strongest ingredients, on all folds
+NN and NAME are the folders of runs, and for an ensemble have one for each of its runs.
 effects.json, ablation.md, ablation.svg    the result, rewritten when a part of the work is complete
 """
 
@@ -21,17 +22,17 @@ from mitotype.core.schema import Cohort
 from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
 from mitotype.experiments.ablation.effects import Effect, decided, paired_effect, screening_effects
-from mitotype.experiments.ablation.ingredient import Ingredient, ingredients, reduced
+from mitotype.experiments.ablation.ingredient import Ingredient
 from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
+from mitotype.experiments.ablation.subject import Subject
 from mitotype.fit import run
+from mitotype.fit.ensemble_recipe import EnsembleRecipe
 from mitotype.fit.member import fit_member
 from mitotype.fit.members import MemberPlan, is_complete, plan_members
 from mitotype.fit.recipe import Recipe
-from mitotype.fit.validate import validate_recipe
 from mitotype.jobs import executor
 from mitotype.jobs.executor import LOCAL
 from mitotype.jobs.task import Callbacks, Resources, Task
-from mitotype.scores import table
 
 NAME, EFFECTS, PAGE, PLOT = "ablation.json", "effects.json", "ablation.md", "ablation.svg"
 SCREEN, CONFIRM, COMPLETE = "screen", "confirm", "complete"
@@ -40,14 +41,14 @@ CONTENTS = (NAME, EFFECTS, PAGE, PLOT, SCREEN, CONFIRM)
 
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig:
-    """An ablation of `recipe` on `cohort` into the folder `out`.
+    """An ablation of `recipe`, of one run or of an ensemble, on `cohort` into the folder `out`.
 
     `n_runs` screening runs (12, 20 or 24) are trained with `folds` left out, one seed each; the `strongest` ingredients are
     confirmed with all folds and `seeds` seeds. On two cores a screening run of a small net should take at most 100 s.
     """
 
     out: Path
-    recipe: Recipe
+    recipe: Recipe | EnsembleRecipe
     cohort: Cohort
     data: Sequence[str] = ()
     hold_out: Sequence[str] = ()
@@ -68,16 +69,17 @@ def ablate(config: AblationConfig) -> AblationResult:
     Raises a UserError for a recipe without two ingredients or with more than the design has columns, and for a folder with
     another ablation.
     """
-    recipe = replace(config.recipe, n_final_models=0, ood_flag=0, seeds=1)
-    validate_recipe(recipe)
-    parts = ingredients(recipe)
+    subject = Subject(config.recipe).changed(lambda recipe: replace(recipe, n_final_models=0, ood_flag=0, seeds=1))
+    subject.validate()
+    parts = subject.ingredients()
     if not 2 <= len(parts) < config.n_runs:
-        what = f"'{recipe.name}' has {len(parts)} ingredients; a design of {config.n_runs} runs takes 2 to {config.n_runs - 1}."
+        what = f"'{config.recipe.name}' has {len(parts)} ingredients; a design of {config.n_runs} runs takes 2 to {config.n_runs - 1}."
         raise UserError(what, allowed="--runs 12, 20 or 24")
     is_on_RK = plackett_burman(config.n_runs - 1, config.n_runs)
     with outputs.claimed(config.out, CONTENTS, marker=NAME, inputs=config.data):
         record = AblationRecord(
-            recipe=recipe.to_dict(),
+            name=config.recipe.name,
+            recipes=[recipe.to_dict() for recipe in subject.recipes],
             ingredients=[part.name for part in parts],
             is_on=is_on_RK.tolist(),
             folds=list(config.folds),
@@ -90,32 +92,36 @@ def ablate(config: AblationConfig) -> AblationResult:
         record = _stored(record, config.out / NAME)
         records.write(config.out / NAME, record)
         # Screening
-        screen_dirs, plans = [], {}
+        screened: list[tuple[Subject, Path]] = []
+        plans: dict[Path, Sequence[MemberPlan]] = {}
         for number, is_on_K in enumerate(is_on_RK):
             left_out = [part for part, is_on in zip(parts, is_on_K, strict=False) if not is_on]
-            screened = replace(reduced(recipe, left_out), seeds=config.n_runs)
-            run_dir = _created(config, screened, config.out / SCREEN / f"{number + 1:02}")
-            screen_dirs.append(run_dir)  # one seed each, a different one, so that noise is not shared
-            plans[run_dir] = [MemberPlan(f"fold{fold}-seed{number}", fold, number) for fold in config.folds]
+            # one seed each, a different one, so that noise is not shared
+            reduced = subject.without(left_out).changed(lambda recipe: replace(recipe, seeds=config.n_runs))
+            screened.append((reduced, config.out / SCREEN / f"{number + 1:02}"))
+            members = [MemberPlan(f"fold{fold}-seed{number}", fold, number) for fold in config.folds]
+            plans |= dict.fromkeys(_created(config, *screened[-1]), members)
         _train(config, plans)
-        tables = [decided(table.read(folder)) for folder in screen_dirs]
+        tables = [decided(reduced.read_scores(folder)) for reduced, folder in screened]
         screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
-        _write(config, record, screened_effects, [], [], screen_dirs)
+        _write(config, record, screened_effects, [], [], next(iter(plans)))
         # Confirmation
         strongest = _strongest(parts, screened_effects, config.strongest)
-        several = replace(recipe, seeds=config.seeds)
-        complete = _created(config, several, config.out / CONFIRM / COMPLETE)
-        without = [_created(config, part.without(several), _confirm_dir(config.out, part)) for part in strongest]
-        _train(config, {folder: _all_members(folder) for folder in (complete, *without)})
-        for folder in (complete, *without):
-            run.resume(folder)
-        rows = decided(table.read(complete))
-        confirmed = [
-            paired_effect(part.name, rows, decided(table.read(folder)), n_boot=config.n_boot)
-            for part, folder in zip(strongest, without, strict=True)
+        several = subject.changed(lambda recipe: replace(recipe, seeds=config.seeds))
+        complete = (several, config.out / CONFIRM / COMPLETE)
+        without = [(several.without([part]), _confirm_dir(config.out, part)) for part in strongest]
+        run_dirs = [run_dir for confirmed in (complete, *without) for run_dir in _created(config, *confirmed)]
+        _train(config, {run_dir: _all_members(run_dir) for run_dir in run_dirs})
+        for run_dir in run_dirs:
+            run.resume(run_dir)
+        scores = several.read_scores(complete[1])
+        rows = decided(scores)
+        effects = [
+            paired_effect(part.name, rows, decided(reduced.read_scores(folder)), n_boot=config.n_boot)
+            for part, (reduced, folder) in zip(strongest, without, strict=True)
         ]
-        combined = combining.effects(table.read(complete), n_boot=config.n_boot)
-        return _write(config, record, screened_effects, confirmed, combined, screen_dirs)
+        combined = combining.effects(scores, n_boot=config.n_boot)
+        return _write(config, record, screened_effects, effects, combined, next(iter(plans)))
 
 
 def _strongest(parts: Sequence[Ingredient], effects: Sequence[Effect], count: int) -> list[Ingredient]:
@@ -128,15 +134,16 @@ def _confirm_dir(out: Path, part: Ingredient) -> Path:
     return out / CONFIRM / ("without-" + "".join(c if c.isalnum() else "-" for c in part.name.lower()))
 
 
-def _created(config: AblationConfig, recipe: Recipe, run_dir: Path) -> Path:
-    """Return the folder of a run; it is written unless it is there."""
-    run_dir = run_dir.absolute()
-    if not names.is_run(run_dir):
-        run.create(
-            recipe, config.cohort, run_dir,
-            data=config.data, hold_out=config.hold_out, device=config.device, local=config.backend == LOCAL,
-        )  # fmt: skip
-    return run_dir
+def _created(config: AblationConfig, subject: Subject, folder: Path) -> list[Path]:
+    """Return the folders of the runs of a subject; they are written unless they are there."""
+    run_dirs = subject.run_dirs(folder.absolute())
+    for run_dir, recipe in run_dirs.items():
+        if not names.is_run(run_dir):
+            run.create(
+                recipe, config.cohort, run_dir,
+                data=config.data, hold_out=config.hold_out, device=config.device, local=config.backend == LOCAL,
+            )  # fmt: skip
+    return list(run_dirs)
 
 
 def _all_members(run_dir: Path) -> list[MemberPlan]:
@@ -177,9 +184,9 @@ def _write(
     screened: Sequence[Effect],
     confirmed: Sequence[Effect],
     combined: Sequence[Effect],
-    screen_dirs: Sequence[Path],
+    run_dir: Path,
 ) -> AblationResult:
-    first = read_run(screen_dirs[0])
+    first = read_run(run_dir)
     machine = f"{first.machine.processor}, {first.machine.cores} cores, {first.device}"
     result = AblationResult(record, screened, confirmed, combined, machine)
     files.write_text(config.out / PLOT, report.plot(result))
