@@ -175,7 +175,10 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         single = _single(context, SINGLE_ALL_FILES, labelled, bootstrap_all) if single else None
         variants += [single] if single else []
     if part == OUT_OF_FOLD and context.decision.fitted_on.rows:
-        notes.append("calibration, threshold and band are cross-fitted: each case is decided by a fit on other cases")
+        unit = context.decision.fitted_on.unit
+        notes.append(
+            f"calibration, threshold and band are cross-fitted: each {unit} is decided by a fit on other {unit}s"
+        )
     without_case = int(once["case"].str.startswith("patch\x1f").sum())
     if without_case:
         notes.append(f"{without_case} patches have no case and are cases of their own: intervals may be too narrow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Self
 
 import pandas as pd
@@ -40,11 +41,11 @@ class Entry(EntryRecord, frozen=True, kw_only=True, eq=False):
         """The decided variant over all files."""
         return self.variant(ALL_FILES) or self.headline
 
-    def domain_mean(self, metric: str) -> float | None:
-        """Return the mean of a metric over the domains in which it is defined; None without any."""
+    def over_domains(self, metric: str) -> tuple[float | None, float | None]:
+        """Return the mean and the sample SD of a metric over the domains in which it is defined; None where there are too few."""
         values = [group.metrics[metric].value for group in self.domains]
         defined = [value for value in values if value is not None]
-        return sum(defined) / len(defined) if defined else None
+        return (mean(defined) if defined else None, stdev(defined) if len(defined) > 1 else None)
 
 
 class Evaluation(EvaluationRecord, frozen=True, kw_only=True, eq=False):

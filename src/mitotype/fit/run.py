@@ -18,7 +18,16 @@ from mitotype.core import files, outputs, plugins, records, run_layout
 from mitotype.core.errors import UserError
 from mitotype.core.folder_lock import exclusive
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import DataRecord, LogLine, OnLog, PluginRecord, RunRecord, SplitRecord, names
+from mitotype.core.run_layout import (
+    CrossFitUnit,
+    DataRecord,
+    LogLine,
+    OnLog,
+    PluginRecord,
+    RunRecord,
+    SplitRecord,
+    names,
+)
 from mitotype.core.schema import Cohort
 from mitotype.datasets import splits
 from mitotype.fit import environment, lineage, ood, target_images, targets
@@ -148,7 +157,8 @@ def finalize(run: RunContext) -> None:
     recipe, scores = run.recipe, table.read(run.dir)
     if len(scores.scores):
         rules = {"calibration": recipe.calibration, "threshold": recipe.threshold, "abstention": recipe.abstention}
-        fitted = decision.fit(scores.joined(ensemble.mean_logit(scores)), **rules, seed=recipe.seed)
+        unit: CrossFitUnit = "domain" if recipe.folds == "domain" else "case"
+        fitted = decision.fit(scores.joined(ensemble.mean_logit(scores)), **rules, unit=unit, seed=recipe.seed)
         fitted = decision.with_seen_digests(fitted, lineage.seen_digests(recipe))
         records.write(run.dir / names.DECISION, fitted)
         if recipe.ood_flag:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import DecisionRecord, FittedOn
+from mitotype.core.run_layout import CrossFitUnit, DecisionRecord, FittedOn
 from mitotype.core.schema import CLASS_NAMES, OUT_OF_FOLD
 from mitotype.scores import abstain, calibrate
 from mitotype.scores import threshold as thresholds
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DIGEST_CHARS = 16  # of an image's sha-256 that are stored: 64 bits tell any two images apart
 UNCERTAIN = "uncertain"
+FOLDS = 5  # of cross-fitting by case
 
 
 class Decided(NamedTuple):
@@ -96,20 +97,22 @@ def fit(
     threshold: str = "balanced_accuracy",
     abstention: str = "none",
     target: str = "label",
+    unit: CrossFitUnit = "case",
     seed: int = 0,
 ) -> Decision:
     """Fit calibration, threshold and abstention on labelled out-of-fold rows, which must be like those that are deployed.
 
     `rows` is `scores.joined(combiner.apply(scores))`: patch_id, part, logit, members, label, case_id, digest. `target` is
-    the column of the calibration (labels, or soft targets in 0..1); threshold and band are fitted on `label`.
+    the column of the calibration (labels, or soft targets in 0..1); threshold and band are fitted on `label`. The rows of one
+    `unit` share a fold in cross-fitting: "domain" where each domain was left out by a member.
 
     Raises M002 for a row that is not out-of-fold, and a UserError for rows without labels of both classes.
     """
     rows = _labelled(rows, target)
     calibrated = calibrate.fit(rows["logit"].to_numpy(float), rows[target].to_numpy(float), calibration)
     probability = calibrated.probability(rows["logit"].to_numpy(float))
-    label, case = rows["label"].to_numpy(float), case_keys(rows)
-    fitted = thresholds.fit(probability, label, case, threshold, seed=seed)
+    label = rows["label"].to_numpy(float)
+    fitted = thresholds.fit(probability, label, cross_fit_folds(rows, unit, seed=seed), threshold)
     band = abstain.fit(probability, label, fitted.value, abstention)
     digests = sorted({short_digest(d) for d in rows["digest"]} - {""}) if "digest" in rows.columns else []
     members = int(rows["members"].median()) if "members" in rows.columns else 0
@@ -117,7 +120,7 @@ def fit(
         calibration=calibrated,
         threshold=fitted,
         abstention=band,
-        fitted_on=FittedOn(len(rows), members, target),
+        fitted_on=FittedOn(len(rows), members, target, unit),
         rules=(calibration, threshold, abstention),
         digests=tuple(digests),
     )
@@ -143,6 +146,18 @@ def _labelled(rows: pd.DataFrame, target: str) -> pd.DataFrame:
     return rows
 
 
+def cross_fit_folds(rows: pd.DataFrame, unit: CrossFitUnit, *, folds: int = FOLDS, seed: int = 0) -> np.ndarray:
+    """Return the fold 0 … of every labelled row: `folds` of whole cases, or one for each domain."""
+    key = unit_keys(rows, unit)
+    n_folds = folds if unit == "case" else len(np.unique(key))
+    return case_folds(key, rows["label"].to_numpy(float), folds=n_folds, seed=seed)
+
+
+def unit_keys(rows: pd.DataFrame, unit: CrossFitUnit) -> np.ndarray:
+    """Return the key of the case or of the domain of every row."""
+    return case_keys(rows) if unit == "case" else rows["domain"].fillna("").to_numpy(str)
+
+
 def case_keys(rows: pd.DataFrame) -> np.ndarray:
     """Return a unique key of the case of every row; a patch without a case is a case of its own."""
     unknown = rows["case_id"].isna() | (rows["case_id"].astype(str) == "")
@@ -151,9 +166,9 @@ def case_keys(rows: pd.DataFrame) -> np.ndarray:
 
 
 def cross_fitted(
-    rows: pd.DataFrame, decision: Decision, *, target: str | None = None, folds: int = 5, seed: int = 0
+    rows: pd.DataFrame, decision: Decision, *, target: str | None = None, folds: int = FOLDS, seed: int = 0
 ) -> pd.DataFrame:
-    """Return labelled out-of-fold rows, each case decided by a decision with the same rules fitted on other cases.
+    """Return labelled out-of-fold rows, each case (or domain) decided by a decision with the same rules fitted on the others.
 
     These are unbiased on the rows that the decision was fitted on. In a fold whose decision cannot be fitted (a class or a
     band out of reach) `decision` itself is applied.
@@ -162,7 +177,7 @@ def cross_fitted(
 
     target = target or decision.fitted_on.target
     rows = _labelled(rows, target)
-    fold = case_folds(case_keys(rows), rows["label"].to_numpy(float), folds=folds, seed=seed)
+    fold = cross_fit_folds(rows, decision.fitted_on.unit, folds=folds, seed=seed)
     calibration, threshold, abstention = decision.rules
     parts = []
     for index in range(int(fold.max()) + 1):

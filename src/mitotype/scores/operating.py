@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import OperatingCurve, OperatingPoint, names, read_ensemble, read_run
 from mitotype.core.run_layout.operating import Bounds
 from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.scores import abstain, ensemble, run_ensemble, table
 from mitotype.scores.calibrate import logit_of, sigmoid
-from mitotype.scores.decision import Decision, case_keys
+from mitotype.scores.decision import Decision, case_keys, cross_fit_folds
 from mitotype.scores.threshold import cross_fitted
 from mitotype.scores.thresholds import ThresholdRule
 from mitotype.scores.thresholds.sensitivity import Sensitivity
@@ -37,7 +36,7 @@ def fit_curve(rows: pd.DataFrame, decision: Decision, *, seed: int = 0, level: f
         return None
     p = decision.calibration.probability(rows["logit"].to_numpy(float))
     y, case = rows["label"].to_numpy(float), case_keys(rows)
-    fold = case_folds(case, y, seed=seed)
+    fold = cross_fit_folds(rows, decision.fitted_on.unit, seed=seed)
 
     def points(rule: type[Sensitivity] | type[Specificity]) -> Iterator[OperatingPoint]:
         for value in GRID:

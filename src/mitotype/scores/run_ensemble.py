@@ -15,6 +15,7 @@ from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import (
     CombinerRecord,
+    CrossFitUnit,
     DecisionRecord,
     EnsembleRecord,
     EnsembleSource,
@@ -68,14 +69,19 @@ def fit(
     names_of_sources = _source_names(run_dirs)
     read = [_read_source(run_dir, name) for run_dir, name in zip(run_dirs, names_of_sources, strict=True)]
     scores, dropped = _shared([source for source, _ in read])
-    rows = source_rows(scores)
-    rows = _in_order(rows, names_of_sources)
+    of_runs = [records.read(run_dir / names.DECISION, DecisionRecord, what="decision") for run_dir in run_dirs]
+    unit: CrossFitUnit = "domain" if {of_run.fitted_on.unit for of_run in of_runs} == {"domain"} else "case"
+    rows = _in_order(source_rows(scores, unit=unit), names_of_sources)
     fitted, logit_N = rule.cross_fit(rows, FOLDS, seed)
     combined = rows.rows[["patch_id", "part", "member_sd", "members", "views"]].assign(logit=logit_N)
-    of_runs = [records.read(run_dir / names.DECISION, DecisionRecord, what="decision") for run_dir in run_dirs]
     calibration, threshold, abstention = (given or own for given, own in zip(rules, of_runs[0].rules, strict=True))
     own = decisions.fit(
-        rows.rows.assign(logit=logit_N), calibration=calibration, threshold=threshold, abstention=abstention, seed=seed
+        rows.rows.assign(logit=logit_N),
+        calibration=calibration,
+        threshold=threshold,
+        abstention=abstention,
+        unit=unit,
+        seed=seed,
     )
     for of_run, (_, patches) in zip(of_runs, read, strict=True):
         own = decisions.with_seen_digests(own, (*patches["digest"], *of_run.digests))
@@ -91,7 +97,8 @@ def fit(
         ],
         patches=len(rows.rows),
         atypical=int(rows.label_N.sum()),
-        cases=len(np.unique(rows.case_N)),
+        cases=len(np.unique(decisions.case_keys(rows.rows))),
+        unit=unit,
         rows=_digest_of_rows(rows),
         predictions=None if is_sum else _digest_of_predictions(fitted, rows),
         folds=FOLDS,
@@ -213,7 +220,7 @@ class EnsembleCombiner:
     def _refitted(self, test: Scores) -> pd.DataFrame:
         """Return the rows of a classifier that is fitted again. Raises a UserError where it is not the same one."""
         sources = [source.name for source in self.stored.sources]
-        rows = _in_order(source_rows(table.read(self.folder).take(part=OUT_OF_FOLD)), sources)
+        rows = _in_order(source_rows(table.read(self.folder).take(part=OUT_OF_FOLD), unit=self.stored.unit), sources)
         if _digest_of_rows(rows) != self.stored.rows:
             raise UserError(f"The out-of-fold rows of '{self.folder}' have changed.", fix="make the ensemble again")
         fitted = combiners.read(self.stored.rule).fit(rows, self.stored.seed)

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import CrossFitUnit
 from mitotype.core.schema import OUT_OF_FOLD
-from mitotype.scores.decision import case_keys
+from mitotype.scores.decision import unit_keys
 from mitotype.scores.ensemble import Combiner, by_source
 from mitotype.scores.member_table import by_member
 from mitotype.scores.table import Scores
@@ -21,7 +22,7 @@ from mitotype.scores.table import Scores
 
 @dataclass(frozen=True)
 class SourceRows:
-    """`logit_NS` is the mean logit of each source's members; `label_N` is 0..1, `case_N` the unit of folds.
+    """`logit_NS` is the mean logit of each source's members; `label_N` is 0..1, `case_N` the unit of folds: a case, or a domain.
 
     `rows` has one row per patch: patch_id, part, member_sd, members, views, and the columns of the patch.
     """
@@ -38,7 +39,7 @@ class SourceRows:
         return SourceRows(self.sources, self.logit_NS[mask_N], self.label_N[mask_N], self.case_N[mask_N], rows)
 
 
-def source_rows(scores: Scores, target: np.ndarray | None = None) -> SourceRows:
+def source_rows(scores: Scores, target: np.ndarray | None = None, *, unit: CrossFitUnit = "case") -> SourceRows:
     """Return the labelled rows of the scores. `target` (0..1, in the order of `mean_logit(scores)`) replaces the labels.
 
     Raises M002 for rows that are not out-of-fold, and a UserError for a patch that a source lacks and for rows of one class.
@@ -60,7 +61,7 @@ def source_rows(scores: Scores, target: np.ndarray | None = None) -> SourceRows:
     labelled = np.isfinite(label_N)
     if not labelled.any() or label_N[labelled].min() == label_N[labelled].max():
         raise UserError("A combiner cannot be fitted on rows of one class.", fix="fit it on both classes")
-    result = SourceRows(sources, logit_NS, label_N, case_keys(rows), rows)
+    result = SourceRows(sources, logit_NS, label_N, unit_keys(rows, unit), rows)
     return result if labelled.all() else result.take(labelled)
 
 

@@ -59,7 +59,7 @@ def test_report_is_one_self_contained_page(page: str) -> None:
         "A run",
         "atnorm-br, test",
         "pooled, as MIDOG 2025 counts",
-        "mean over domains",
+        "mean ± SD over domains",
         "M005",
         "mitotype evaluate runs/a",
     ):

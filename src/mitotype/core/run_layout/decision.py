@@ -13,6 +13,7 @@ from mitotype.core.records import Count, Digest, Format2, Name, Record, Share, T
 Rate = Share | None  # None where it is undefined
 SLOPE_RANGE = (0.01, 100.0)
 CalibrationKind = Literal["identity", "temperature", "platt"]
+CrossFitUnit = Literal["case", "domain"]  # whose rows share a fold where a rule is fitted on the others
 CombinerKind = Literal["mean_logit", "mean_probability", "weighted", "sklearn"]
 
 
@@ -26,7 +27,7 @@ class Calibration(Record, frozen=True):
 
 
 class Threshold(Record, frozen=True):
-    """A figure is atypical where P(atypical) ≥ value. The three rates are cross-fitted by case."""
+    """A figure is atypical where P(atypical) ≥ value. The three rates are cross-fitted."""
 
     value: Share = 0.5
     rule: Text = "half"
@@ -51,11 +52,12 @@ class Abstention(Record, frozen=True):
 
 
 class FittedOn(Record, frozen=True):
-    """Rows, the median number of members behind a row, and the column of targets."""
+    """Rows, the median number of members behind a row, the column of targets, and what is left out whole in cross-fitting."""
 
     rows: Count = 0
     members: Count = 0
     target: Name = "label"
+    unit: CrossFitUnit = "case"
 
 
 class DecisionRecord(Format2, frozen=True, kw_only=True):

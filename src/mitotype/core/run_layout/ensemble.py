@@ -8,7 +8,7 @@ from mitotype.core import records
 from mitotype.core.errors import UserError
 from mitotype.core.records import Count, Digest, FileName, Format2, Name, Record, Text
 from mitotype.core.run_layout import names
-from mitotype.core.run_layout.decision import CombinerRecord
+from mitotype.core.run_layout.decision import CombinerRecord, CrossFitUnit
 from mitotype.core.run_layout.run import RecipeFields
 
 
@@ -27,9 +27,9 @@ class EnsembleSource(Record, frozen=True, kw_only=True):
 class EnsembleRecord(Format2, frozen=True, kw_only=True):
     """ensemble.json. `rule` is the spec of the combiner, `combiner` what was fitted by it on `patches` out-of-fold patches.
 
-    `rows` is the digest of the logits, labels and cases of the fit, `folds` and `seed` are those of the cross-fitted rows. A
-    combiner of kind "sklearn" has no coefficients: it is fitted again where it is applied, and `predictions` is the digest of
-    its rounded predictions for the rows of the fit.
+    `rows` is the digest of the logits, labels and cases of the fit. `folds`, `seed` and `unit` (what shares a fold) are those of
+    the cross-fitted rows. A combiner of kind "sklearn" has no coefficients: it is fitted again where it is applied, and
+    `predictions` is the digest of its rounded predictions for the rows of the fit.
     """
 
     rule: Text
@@ -41,6 +41,7 @@ class EnsembleRecord(Format2, frozen=True, kw_only=True):
     rows: Digest
     predictions: Digest | None = None
     folds: Count
+    unit: CrossFitUnit = "case"
     seed: Count
     notes: list[Text] = []
     versions: dict[Name, Name] = {}

@@ -65,6 +65,7 @@ def _entry(entry: Entry) -> str:
             )
     if len(entry.domains) > 1:
         parts.append(_groups("domain", entry.domains))
+        parts.append(_over_domains(entry))
     if entry.agreement:
         parts.append(_groups("experts", entry.agreement))
     if entry.experts:
@@ -79,6 +80,13 @@ def _entry(entry: Entry) -> str:
         table = plain(["against the majority of the others", "patches", "expert", "", "model", ""], rows)
         parts.append(f"{table}\nband of the experts {low} to {high}; model {model}")
     return "\n\n".join([*parts, *entry.notes])
+
+
+def _over_domains(entry: Entry) -> str:
+    """Return mean ± SD over domains of each metric, as studies report what they leave out domain by domain."""
+    columns = {name: metrics.get(name).head for name in entry.domains[0].metrics}
+    shown = [f"{head} {' ± '.join(map(_number, entry.over_domains(name)))}" for name, head in columns.items()]
+    return f"mean ± SD over {len(entry.domains)} domains: {', '.join(shown)}"
 
 
 def calibration_line(entry: Entry) -> str:
