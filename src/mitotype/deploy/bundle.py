@@ -13,6 +13,7 @@ from pathlib import Path
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names
 
+HUB = "hf://"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
 
@@ -22,7 +23,11 @@ def shipped() -> dict[str, Path]:
 
 
 def find_bundle(source: str) -> Path:
-    """Return the folder of a bundle or run, given the name of a shipped bundle or a path."""
+    """Return the folder of a bundle or run, given the name of a shipped bundle, hf://OWNER/NAME@REVISION, or a path."""
+    if source.startswith(HUB):
+        from mitotype.deploy.hub_bundle import fetch
+
+        return fetch(source)
     bundles = shipped()
     if source in bundles:
         return bundles[source]

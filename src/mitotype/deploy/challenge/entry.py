@@ -20,7 +20,7 @@ from mitotype.deploy.predictions import Prediction
 from mitotype.deploy.predictor import open_predictor
 from mitotype.deploy.sources import Source
 
-MODEL_PATH = "MODEL_PATH"  # environment variable: a bundle in place of the one beside inference.py
+MODEL_PATH = "MODEL_PATH"  # environment variable: a bundle in place of the one default inference.py
 UPLOADED = Path("/opt/ml/model")  # where the platform unpacks a model that was uploaded on its own
 
 
@@ -38,11 +38,11 @@ def main(model_dir: Path, args: Sequence[str] | None = None) -> None:
         sys.exit(str(error))
 
 
-def find_model(beside: Path) -> Path:
-    """Return the folder of the bundle: $MODEL_PATH, else the one that was uploaded on its own, else `beside`."""
+def find_model(default: Path) -> Path:
+    """Return the folder of the bundle: $MODEL_PATH, else the one that was uploaded on its own, else `default`."""
     if os.environ.get(MODEL_PATH):
         return Path(os.environ[MODEL_PATH])
-    return UPLOADED if names.is_bundle(UPLOADED) else beside
+    return UPLOADED if names.is_bundle(UPLOADED) else default
 
 
 def classify_stack(input_dir: Path, model_dir: Path) -> list[Prediction]:
