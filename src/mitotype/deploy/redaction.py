@@ -17,7 +17,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import BundleRecord
 
 # Keys of bundle.json with free text, and those whose text quotes patches or cases.
-FREE_TEXT = frozenset(("notes", "sources", "title", "command", "openings", "model", "note", "source"))
+FREE_TEXT = frozenset(("notes", "sources", "title", "command", "openings", "model", "note", "source", "folder"))
 QUOTING = frozenset(("text", "notes"))
 QUOTED = re.compile(r"'[^']*'")
 SEPARATED = r"[^\s/\\'\"`|,;:()<>]+"

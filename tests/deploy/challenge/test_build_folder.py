@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 import mitotype
 from mitotype.backbones import backbones
 from mitotype.backbones.classifier import Architecture, build
+from mitotype.cli import main as run_command
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run
@@ -58,6 +59,21 @@ def test_the_trial_runs_the_entry_point_without_a_network(folder: Path) -> None:
     assert 30e6 < result.memory_bytes < 2e9
     assert result.model_bytes > 2e6 > result.wheels_bytes == 0
     assert "0.42, 0.82, 4.86 s" in str(result)
+
+
+def test_the_command_writes_and_tries_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def command(*arguments: str) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as end:
+            run_command(["challenge", *arguments])
+        return end.value.code, *capsys.readouterr()
+
+    status, _, errors = command("morphology", "--out", str(tmp_path / "out"))
+    assert status == 0 and "build it: " in errors
+    status, printed, _ = command("--check", str(tmp_path / "out"))
+    assert status == 0 and printed.startswith("output      accepted; 16 figures as classify decides them\nseconds ")
+    for arguments in ([], ["default"], ["default", "--check", "out"]):
+        status, _, errors = command(*arguments)
+        assert status == 2 and "mitotype challenge --check DIR" in errors
 
 
 @pytest.mark.parametrize(
