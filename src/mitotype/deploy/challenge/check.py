@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mitotype.core import files, walk
 from mitotype.core.errors import UserError
@@ -35,6 +36,8 @@ class ChallengeCheck:
         Number of figures in the stack.
     seconds : tuple of float
         From the start of the process to its end, once per run.
+    cpu_seconds : tuple of float
+        What it computed of them, over all cores: what a machine with other work takes longer for is not in it.
     memory_bytes : int
         The largest resident memory of a run.
     model_bytes : int
@@ -59,6 +62,7 @@ class ChallengeCheck:
 
     pages: int
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...]
     memory_bytes: int
     model_bytes: int
     wheels_bytes: int
@@ -66,10 +70,11 @@ class ChallengeCheck:
 
     def __str__(self) -> str:
         others = ", ".join(f"{seconds:.2f}" for seconds in ORGANIZERS_SECONDS)
+        wall, cpu = statistics.median(self.seconds), statistics.median(self.cpu_seconds)
         network = "not taken away: this system does not allow it" if self.has_network else "none"
         lines = {
             "output": f"accepted; {self.pages} figures as classify decides them",
-            "seconds": f"{statistics.median(self.seconds):.2f} per stack, median of {len(self.seconds)} processes",
+            "seconds": f"{wall:.2f} per stack, {cpu:.2f} of CPU; medians of {len(self.seconds)} processes",
             "organizers": f"{others} s for three submissions, on their GPU",
             "memory": f"{self.memory_bytes / 1e6:.0f} MB",
             "model": f"{self.model_bytes / 1e6:.1f} MB",
@@ -77,6 +82,12 @@ class ChallengeCheck:
             "network": network,
         }
         return "\n".join(f"{name:10}  {text}" for name, text in lines.items())
+
+
+class _Run(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+    memory_bytes: int
 
 
 def check_folder(folder: Path, input_dir: Path | None = None) -> ChallengeCheck:
@@ -92,7 +103,7 @@ def check_folder(folder: Path, input_dir: Path | None = None) -> ChallengeCheck:
         raise UserError(f"'{folder}' is no build folder.", fix="write one: mitotype challenge BUNDLE --out DIR")
     expected = [(p.label_name, p.probability) for p in classify_stack(_input(folder, input_dir), model_dir)]
     isolated = UNSHARE if _can_unshare() else ()
-    seconds, memory = [], 0
+    runs = []
     for _ in range(N_RUNS):
         with tempfile.TemporaryDirectory() as directory:
             copy, output_dir = Path(directory) / "input", Path(directory) / "output"
@@ -100,17 +111,16 @@ def check_folder(folder: Path, input_dir: Path | None = None) -> ChallengeCheck:
             output_dir.mkdir()
             before = _digests(copy)
             command = [*isolated, sys.executable, str(entry), "--input", str(copy), "--output", str(output_dir)]
-            elapsed, peak = _measured(command)
+            runs.append(_measured(command))
             written = interface.read_classifications(output_dir, len(expected))
             if _digests(copy) != before:
                 raise UserError("The entry point changed its input, which is read-only on the platform.")
         _compare(written, expected)
-        seconds.append(elapsed)
-        memory = max(memory, peak)
     return ChallengeCheck(
         pages=len(expected),
-        seconds=tuple(seconds),
-        memory_bytes=memory,
+        seconds=tuple(run.seconds for run in runs),
+        cpu_seconds=tuple(run.cpu_seconds for run in runs),
+        memory_bytes=max(run.memory_bytes for run in runs),
         model_bytes=_size(model_dir),
         wheels_bytes=_size(folder / build_folder.WHEELS),
         has_network=not isolated,
@@ -126,8 +136,8 @@ def _can_unshare() -> bool:
     return shutil.which(UNSHARE[0]) is not None and subprocess.run(command, capture_output=True).returncode == 0
 
 
-def _measured(command: list[str]) -> tuple[float, int]:
-    """Run a command and return its seconds and its largest resident memory in bytes."""
+def _measured(command: list[str]) -> _Run:
+    """Run a command. Raises a UserError with what it printed if it fails."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -138,7 +148,8 @@ def _measured(command: list[str]) -> tuple[float, int]:
         printed = log.read().decode("utf-8", "replace").strip()
     if process.returncode:
         raise UserError(f"The entry point failed with the status {process.returncode}:\n{printed[-2000:]}")
-    return elapsed, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return _Run(elapsed, usage.ru_utime + usage.ru_stime, peak_bytes)
 
 
 def _compare(written: list[tuple[str, float]], expected: list[tuple[str, float]]) -> None:
