@@ -36,9 +36,10 @@ def find_bundle(source: str) -> Path:
         what = f"'{source}' is an ensemble of runs."
         raise UserError(what, fix=f"make a bundle of it: mitotype bundle {source} --out DIR")
     if not names.is_bundle(folder) and not names.is_run(folder):
+        shown = ", ".join(bundles) or "none is shipped"
         raise UserError(
             f"'{source}' is neither a bundle nor a run.",
-            allowed=f"a folder with {names.BUNDLE} or {names.RUN}, or one of: {', '.join(bundles) or 'none is shipped'}",
+            allowed=f"a folder with {names.BUNDLE} or {names.RUN}, hf://OWNER/NAME@REVISION, or one of: {shown}",
             fix="see the shipped ones: mitotype bundles",
         )
     return folder
