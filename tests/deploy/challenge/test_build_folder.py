@@ -19,7 +19,7 @@ from mitotype.cli import main as run_command
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run
-from mitotype.deploy.challenge import build_folder, check, entry, interface
+from mitotype.deploy.challenge import build_folder, check, entry
 from mitotype.deploy.predictor import open_predictor
 from mitotype.deploy.torch_runtime import TorchRuntime
 from mitotype.fit import run
@@ -142,4 +142,3 @@ def test_adapters_without_a_graph_share_one_base_that_is_in_the_image(
         nets = open_predictor(str(folder / "model")).nets
         assert isinstance(nets, TorchRuntime)
         assert [len(ensemble.states) for ensemble in nets.ensembles] == [2]
-    assert interface.find_stack(folder / "test" / "input").name == "stack.tiff"
