@@ -3,59 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import msgspec
 import pytest
 import torch
-from huggingface_hub import HfApi, ModelCard
-from huggingface_hub.utils import filter_repo_objects
+from huggingface_hub import ModelCard
 from safetensors.torch import save_file
 
+import mitotype
 from mitotype.backbones import backbones
 from mitotype.backbones.classifier import Architecture, build
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import ArchitectureRecord, MemberRecord, WeightsSource, read_bundle
 from mitotype.core.schema import Cohort
 from mitotype.deploy import bundle as bundles
-from mitotype.deploy import from_run, hub, licenses, weights_check
+from mitotype.deploy import from_run, hub_card, licenses, weights_check
 from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
 from tests.backbones.siblings import registered_siblings
+from tests.deploy.hub_server import Hub, Repository
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Hub:
-    """A stand-in for the hub that stores what it receives."""
-
-    received: dict[str, Any]
-
-    def __init__(self) -> None:
-        Hub.received = {}
-
-    def create_repo(self, repository: str, *, private: bool, exist_ok: bool) -> str:
-        Hub.received |= {
-            "repository": repository,
-            "private": private and repository != "me/public",
-        }  # which is there already
-        return f"https://hub/{repository}"
-
-    def repo_info(self, repository: str) -> SimpleNamespace:
-        return SimpleNamespace(private=Hub.received["private"])
-
-    def upload_file(self, *, path_or_fileobj: Path, path_in_repo: str, repo_id: str) -> None:
-        Hub.received[path_in_repo] = Path(path_or_fileobj).read_text()
-
-    def upload_folder(self, *, folder_path: Path, repo_id: str, allow_patterns: list[str]) -> None:
-        present = [str(p.relative_to(folder_path)) for p in Path(folder_path).rglob("*") if p.is_file()]
-        Hub.received["files"] = set(filter_repo_objects(present, allow_patterns=allow_patterns))
-
-
-@pytest.fixture(autouse=True)
-def a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
 
 
 def bundled(name: str, adaptation: str, cohort: Cohort, folder: Path) -> Path:
@@ -74,55 +42,71 @@ def bundled(name: str, adaptation: str, cohort: Cohort, folder: Path) -> Path:
 
 @pytest.mark.parametrize("adaptation", ["full", "full(last=1)"])
 def test_finetuned_weights_of_a_license_without_derivatives_are_never_uploaded(
-    adaptation: str, toy_cohort: Cohort, tmp_path: Path
+    adaptation: str, toy_cohort: Cohort, tmp_path: Path, hub: Hub
 ) -> None:
     with registered_siblings("uni2-h") as [name]:
         bundle = bundled(name, adaptation, toy_cohort, tmp_path)
         for permission in (False, True):
             with pytest.raises(UserError, match="forbids sharing"):
-                hub.push(bundle, "me/b", private=True, adapters_of_no_derivatives=permission)
+                mitotype.push(bundle, "me/b", private=True, adapters_of_no_derivatives=permission)
+    assert not hub.requests
 
 
 def test_their_adapters_are_uploaded_only_with_permission_into_a_private_repository(
-    toy_cohort: Cohort, tmp_path: Path
+    toy_cohort: Cohort, tmp_path: Path, hub: Hub
 ) -> None:
     with registered_siblings("uni2-h") as [name]:
         bundle = bundled(name, "lora(2)", toy_cohort, tmp_path)
         with pytest.raises(UserError, match="forbids derivatives"):
-            hub.push(bundle, "me/b", private=True)
+            mitotype.push(bundle, "me/b", private=True)
         with pytest.raises(UserError, match="private"):
-            hub.push(bundle, "me/b", private=False, adapters_of_no_derivatives=True)
-        assert hub.push(bundle, "me/b", private=True, adapters_of_no_derivatives=True) == "https://hub/me/b"
-        assert Hub.received["private"] is True
+            mitotype.push(bundle, "me/b", private=False, adapters_of_no_derivatives=True)
+        assert not hub.requests
+        hub.repositories["me/public"] = Repository(private=False)
         with pytest.raises(UserError, match="'me/public' exists and is public"):
-            hub.push(bundle, "me/public", private=True, adapters_of_no_derivatives=True)
-        assert "files" not in Hub.received and "README.md" not in Hub.received
-        hub.push(bundle, "me/b", private=True, adapters_of_no_derivatives=True)
-        assert not [file for file in Hub.received["files"] if file.startswith("bases/")]
+            mitotype.push(bundle, "me/public", private=True, adapters_of_no_derivatives=True)
+        assert not hub.repositories["me/public"].commits
+        mitotype.push(bundle, "me/b", private=True, adapters_of_no_derivatives=True)
+        assert hub.repositories["me/b"].private
+        assert not [file for file in hub.repositories["me/b"].content if file.startswith("bases/")]
+        data = hub.repositories["me/b"].front_matter()
+        assert data.license == "cc-by-nc-nd-4.0"
 
 
-def test_a_shareable_bundle_is_uploaded_with_its_card(toy_cohort: Cohort, tmp_path: Path) -> None:
+def test_a_shareable_bundle_is_uploaded_with_its_card(toy_cohort: Cohort, tmp_path: Path, hub: Hub) -> None:
     with registered_siblings("h-optimus-0") as [name]:
         bundle = bundled(name, "lora(2)", toy_cohort, tmp_path)
         (bundle / "notes.txt").write_text("not part of the bundle")
-        hub.push(bundle, "me/b", private=False)
-        record = read_bundle(bundle)
-        assert Hub.received["files"] == {*record.files, "bundle.json"}
+        assert mitotype.push(bundle, "me/b") == f"{hub.endpoint}/me/b"
+        record, content = read_bundle(bundle), hub.repositories["me/b"].content
+        assert set(content) == {*record.files, "bundle.json", "README.md"}
         assert record.run is not None and record.run.recipe["init_from"] == "w.safetensors"
         assert str(tmp_path) not in (bundle / "bundle.json").read_text()
-        data = ModelCard(Hub.received["README.md"], ignore_metadata_errors=False).data
+        data = hub.repositories["me/b"].front_matter()
         assert data.base_model == ["mitotype-tests/tiny-h-optimus-0"] and data["base_model_relation"] == "adapter"
-        assert (data.license, data.library_name, data.model_name) == ("other", "mitotype", "b")
-        assert "Research Use Only" in Hub.received["README.md"]
-    assert hub.push(bundles.shipped()["default"], "me/default", private=False)
-    data = ModelCard(Hub.received["README.md"]).data
-    assert data.license == "apache-2.0" and data.base_model is None
+        assert (data.license, data.library_name, data.model_name) == ("apache-2.0", "mitotype", "b")
+        assert b"Research Use Only" in content["README.md"]
 
 
-def test_a_hub_that_cannot_be_reached_is_a_user_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: HfApi(endpoint="http://127.0.0.1:9", token="hf_none"))
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["h-optimus-0"], {"license": "apache-2.0"}), ([], {"license": "apache-2.0"}), (["phikon"], {"license": "other"}),
+        (["h-optimus-0", "midnight-12k"], {"license": "other", "license_name": "apache-2.0-and-mit"}),
+    ],
+)  # fmt: skip
+def test_the_license_on_the_page_is_that_of_the_weights(names: list[str], expected: dict[str, str]) -> None:
+    record = read_bundle(bundles.shipped()["default"])
+    terms = licenses.LicenseTerms(tuple(names), False, True, True)
+    data = ModelCard(hub_card.readme(record, terms, "# card")).data.to_dict()
+    assert expected.items() <= data.items()
+    assert ("license_link" in data) == (expected["license"] == "other")
+
+
+def test_a_hub_that_cannot_be_reached_is_a_user_error(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="'me/default' could not be pushed"):
-        hub.push(bundles.shipped()["default"], "me/default", private=False)
+        mitotype.push("default", "me/default")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mitotype.api.adaptation import Adaptation, adapt
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
     from mitotype.api.bundles import bundle, export, push
+    from mitotype.api.challenges import ChallengeCheck, challenge, check_challenge
     from mitotype.api.components import list_components
     from mitotype.api.data import Audit, audit, fetch, read_cohort, synthetic_cohort
     from mitotype.api.deployment import Predictor, classify, open_bundle
@@ -30,17 +31,19 @@ if TYPE_CHECKING:
     from mitotype.api.training import Recipe, load_recipe, resume, train
 
 __all__ = [
-    "Adaptation", "Audit", "BenchmarkOptions", "Comparison", "Ensemble", "EnsembleRecipe", "Evaluation", "FetchedWeights",
-    "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder", "ablate", "adapt", "audit",
-    "benchmark", "bundle", "classify", "compare", "doctor", "embed", "ensemble", "evaluate", "example_images",
-    "export", "fetch", "fetch_weights", "list_components", "load_ensemble_recipe", "load_recipe", "open_bundle", "push", "read_cohort",
-    "resume", "score", "synthetic_cohort", "train", "train_ensemble",
+    "Adaptation", "Audit", "BenchmarkOptions", "ChallengeCheck", "Comparison", "Ensemble", "EnsembleRecipe",
+    "Evaluation", "FetchedWeights", "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder",
+    "ablate", "adapt", "audit", "benchmark", "bundle", "challenge", "check_challenge", "classify", "compare",
+    "doctor", "embed", "ensemble", "evaluate", "example_images", "export", "fetch", "fetch_weights",
+    "list_components", "load_ensemble_recipe", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
+    "score", "synthetic_cohort", "train", "train_ensemble",
 ]  # fmt: skip
 _NAMES = {
     "ablation": ("ablate",),
     "adaptation": ("Adaptation", "adapt"),
     "benchmarking": ("BenchmarkOptions", "benchmark"),
     "bundles": ("bundle", "export", "push"),
+    "challenges": ("ChallengeCheck", "challenge", "check_challenge"),
     "components": ("list_components",),
     "data": ("Audit", "audit", "fetch", "read_cohort", "synthetic_cohort"),
     "deployment": ("Predictor", "classify", "open_bundle"),

@@ -72,6 +72,9 @@ def push(
 ) -> str:
     """Publish a bundle on the Hugging Face Hub, where the licenses of the weights under it allow that.
 
+    The upload is one commit: the files of the bundle, its card with the hub's metadata, and its results on test sets. Paths, user
+    names and quoted cases in its free text are removed.
+
     Parameters
     ----------
     bundle : str or Path
@@ -92,7 +95,7 @@ def push(
     Raises
     ------
     UserError
-        Where a license forbids it, without a login, and where the hub refuses.
+        Where a license forbids it, for a file with the path of your home folder, without a login, and where the hub refuses.
 
     See Also
     --------

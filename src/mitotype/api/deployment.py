@@ -27,7 +27,8 @@ def open_bundle(
     Parameters
     ----------
     source : str or Path, default "default"
-        Name of a bundle that ships with the package (see ``mitotype bundles``), or folder of a bundle or of a finished run.
+        Name of a bundle that ships with the package (see ``mitotype bundles``), folder of a bundle or of a finished run, or
+        ``hf://OWNER/NAME@REVISION`` for one on the Hugging Face Hub, which is fetched once.
     device : str, default "cpu"
         ``cpu``, ``cuda``, ``cuda:1`` … or ``auto``.
     threads : int, optional
@@ -83,7 +84,7 @@ def classify(
         (red, green, blue), or one stack ``image_NHW3``; PIL images; or a data frame with the column ``path``, and ``mpp_um``
         and ``page`` where they vary. One mitotic figure is in the middle of each image.
     bundle : str, Path or Predictor, default "default"
-        Name of a bundle that ships with the package, folder of a bundle or of a finished run, or what `open_bundle` returns.
+        What `open_bundle` takes, or what it returns.
     mpp_um : float, optional
         The µm/px of the images where it is not 0.25.
     sensitivity, specificity : float, optional

@@ -19,7 +19,9 @@ MAX_SHOWN = 20  # errors
 
 def classify(
     images: Annotated[list[str] | None, typer.Argument(help="images, folders, csv lists, multi-page TIFFs")] = None,
-    bundle: Annotated[str, typer.Option(help="shipped bundle's name, or a folder of a bundle or run")] = "default",
+    bundle: Annotated[
+        str, typer.Option(help="shipped bundle's name, folder of a bundle or run, or hf://OWNER/NAME@REVISION")
+    ] = "default",
     example: Annotated[bool, typer.Option("--example", help="classify the images that ship with the package")] = False,
     sensitivity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold sensitivity")] = None,
     specificity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold specificity")] = None,

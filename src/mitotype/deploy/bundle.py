@@ -13,6 +13,7 @@ from pathlib import Path
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names
 
+HUB = "hf://"
 SHIPPED = Path(__file__).parents[1] / "bundles"
 
 
@@ -22,7 +23,11 @@ def shipped() -> dict[str, Path]:
 
 
 def find_bundle(source: str) -> Path:
-    """Return the folder of a bundle or run, given the name of a shipped bundle or a path."""
+    """Return the folder of a bundle or run, given the name of a shipped bundle, hf://OWNER/NAME@REVISION, or a path."""
+    if source.startswith(HUB):
+        from mitotype.deploy.hub_bundle import fetch
+
+        return fetch(source)
     bundles = shipped()
     if source in bundles:
         return bundles[source]
@@ -31,9 +36,10 @@ def find_bundle(source: str) -> Path:
         what = f"'{source}' is an ensemble of runs."
         raise UserError(what, fix=f"make a bundle of it: mitotype bundle {source} --out DIR")
     if not names.is_bundle(folder) and not names.is_run(folder):
+        shown = ", ".join(bundles) or "none is shipped"
         raise UserError(
             f"'{source}' is neither a bundle nor a run.",
-            allowed=f"a folder with {names.BUNDLE} or {names.RUN}, or one of: {', '.join(bundles) or 'none is shipped'}",
+            allowed=f"a folder with {names.BUNDLE} or {names.RUN}, hf://OWNER/NAME@REVISION, or one of: {shown}",
             fix="see the shipped ones: mitotype bundles",
         )
     return folder

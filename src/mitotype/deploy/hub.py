@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from pathlib import Path
 
-from mitotype.backbones.model_spec import backbones
+from msgspec.structs import replace
+
+from mitotype.core import extras, records
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
+from mitotype.core.run_layout import bundle_digest, names, read_bundle, read_member
 from mitotype.deploy.bundle import find_bundle
+from mitotype.deploy.hub_errors import translated_refusals
 from mitotype.deploy.licenses import LicenseTerms, license_terms
+from mitotype.deploy.redaction import check_files, redact_record, redact_text
 
 
 def push(
@@ -24,6 +28,35 @@ def push(
     folder = find_bundle(str(source))
     record = read_bundle(folder)
     terms = license_terms(read_member(names.member_dir(folder, name)) for name in record.members)
+    _check_terms(terms, folder, private=private, with_permission=adapters_of_no_derivatives)
+    return _upload(repository, published_files(folder, terms), private=private)
+
+
+def published_files(folder: Path, terms: LicenseTerms) -> dict[str, Path | bytes]:
+    """Return what is uploaded, by its path in the repository: the bundle without traces of its maker, page and results."""
+    with extras.translated():
+        from mitotype.deploy.hub_card import EVAL_RESULTS, eval_results, readme
+
+    record = read_bundle(folder)
+    content: dict[str, Path | bytes] = {file: folder / file for file in record.files}
+    card = (folder / names.CARD).read_text(encoding="utf-8")
+    public_card, public = redact_text(card), redact_record(record)
+    content[names.BUNDLE] = folder / names.BUNDLE
+    if public_card != card or public != record:
+        content[names.CARD] = public_card.encode()
+        public = replace(
+            public, format=2, files=record.files | {names.CARD: hashlib.sha256(public_card.encode()).hexdigest()}
+        )
+        content[names.BUNDLE] = records.encode(replace(public, digest=bundle_digest(public)))
+    check_files(path for path in content.values() if isinstance(path, Path))
+    content["README.md"] = readme(public, terms, public_card).encode()
+    if results := eval_results(public):
+        content[EVAL_RESULTS] = results.encode()
+    return content
+
+
+def _check_terms(terms: LicenseTerms, folder: Path, *, private: bool, with_permission: bool) -> None:
+    """Raise a UserError where the licenses do not allow the upload."""
     bases = ", ".join(terms.backbones)
     if not terms.shareable and terms.is_finetuned:
         what = (
@@ -31,52 +64,24 @@ def push(
         )
         fix = "keep it to yourself, or train an adapter (adaptation=lora(8, 16)) and ask the publisher"
         raise UserError(what, fix=fix)
-    if not terms.shareable and not adapters_of_no_derivatives:
+    if not terms.shareable and not with_permission:
         what = f"The adapters in '{folder}' were trained on {bases}, whose license forbids derivatives, as far as is known."
         fix = "with the publisher's permission: mitotype push … --private --adapters-of-no-derivatives"
         raise UserError(what, fix=fix)
     if not terms.shareable and not private:
         raise UserError(f"Adapters trained on {bases} are published in a private repository only.", fix="add --private")
-    card = _front_matter(record, terms) + (folder / names.CARD).read_text(encoding="utf-8")
-    return _upload(folder, repository, private, card, [*record.files, names.BUNDLE])
 
 
-def _front_matter(record: BundleRecord, terms: LicenseTerms) -> str:
-    """Return the hub's metadata of a card: license, library, tags, base models."""
-    from huggingface_hub import ModelCardData
-
-    data = ModelCardData(
-        model_name=record.name,
-        library_name="mitotype",
-        pipeline_tag="image-classification",
-        tags=["pathology", "mitosis", "atypical-mitotic-figure", "research-use-only"],
-        license="other" if terms.backbones else "apache-2.0",
-    )
-    if terms.backbones:
-        data["base_model"] = [backbones.get(name).spec.repository for name in terms.backbones]
-        data["base_model_relation"] = "finetune" if terms.is_finetuned else "adapter"
-    return f"---\n{data.to_yaml()}\n---\n"
-
-
-def _upload(folder: Path, repository: str, private: bool, card: str, listed: list[str]) -> str:
-    """Upload the listed files of a folder, and the card as the page of the repository."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError, LocalTokenNotFoundError
-
-    try:
+def _upload(repository: str, content: dict[str, Path | bytes], *, private: bool) -> str:
+    """Upload files as one commit: the repository has all of them or none."""
+    with extras.translated():
+        from huggingface_hub import CommitOperationAdd, HfApi
+    fix = "check the network, log in (hf auth login), or choose another name"
+    with translated_refusals(f"'{repository}' could not be pushed", fix):
         api = HfApi()
         address = str(api.create_repo(repository, private=private, exist_ok=True))
         if private and not api.repo_info(repository).private:
             raise UserError(f"'{repository}' exists and is public.", fix="push to a repository of another name")
-        with tempfile.TemporaryDirectory() as directory:
-            readme = Path(directory) / "README.md"
-            readme.write_text(card, encoding="utf-8")
-            api.upload_file(path_or_fileobj=readme, path_in_repo="README.md", repo_id=repository)
-        api.upload_folder(folder_path=folder, repo_id=repository, allow_patterns=listed)
-    except LocalTokenNotFoundError as error:
-        raise UserError("Not logged in to the Hugging Face Hub.", fix="hf auth login") from error
-    except (HTTPError, OSError, ValueError) as error:  # HTTPError: the hub refuses or cannot be reached
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        fix = "check the network, log in (hf auth login), or choose another name"
-        raise UserError(f"'{repository}' could not be pushed: {reason}.", fix=fix) from error
+        operations = [CommitOperationAdd(file, data) for file, data in sorted(content.items())]
+        api.create_commit(repository, operations, commit_message="mitotype push")
     return address
