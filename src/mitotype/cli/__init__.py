@@ -24,6 +24,7 @@ from mitotype.cli import (
     models,
     output,
     scoring,
+    serving,
     streams,
     training,
 )
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         adaptation.adapt,
         deployment.export,
         deployment.push,
+        serving.serve,
         models.doctor,
     ),
     "Train": (training.train, training.resume, models.weights, models.embed),
