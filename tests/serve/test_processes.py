@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from requests.models import RequestEncodingMixin
 
 from tests.serve.conftest import NAMES, RAW, post, upload, wait_until
 
@@ -37,9 +36,16 @@ def started(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[st
             process.kill()
 
 
-def form(*names: str) -> tuple[bytes, bytes]:
+def encode_form(*named: tuple[str, bytes]) -> tuple[bytes, str]:
+    """Return the body of a form and its content type."""
+    prepared = requests.Request("POST", "http://localhost", files=upload(*named)).prepare()
+    assert isinstance(prepared.body, bytes)
+    return prepared.body, prepared.headers["Content-Type"]
+
+
+def raw_request(*names: str) -> tuple[bytes, bytes]:
     """Return the head and the body of a request."""
-    body, content_type = RequestEncodingMixin._encode_files(upload(*((name, RAW[name]) for name in names)), {})
+    body, content_type = encode_form(*((name, RAW[name]) for name in names))
     head = (
         f"POST /classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     )
@@ -49,7 +55,7 @@ def form(*names: str) -> tuple[bytes, bytes]:
 @contextmanager
 def half_sent(port: int) -> Iterator[tuple[socket.socket, bytes]]:
     """Send half of a request; return the connection and the other half. The service has accepted it."""
-    head, body = form(*NAMES)
+    head, body = raw_request(*NAMES)
     half = len(body) // 2
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(head + body[:half])
