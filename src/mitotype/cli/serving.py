@@ -7,7 +7,6 @@ import typer
 
 from mitotype.cli import output
 from mitotype.cli.options import Device, Quiet, Several, Threads
-from mitotype.serve.limits import LIMITS, Limits
 
 
 def serve(
@@ -20,12 +19,12 @@ def serve(
     allow_host: Annotated[
         Several, typer.Option("--allow-host", help="further name by which requests reach the service; * for every one")
     ] = None,
-    max_bytes: Annotated[int, typer.Option(min=1, help="bytes of a request")] = LIMITS.max_bytes,
-    max_images: Annotated[int, typer.Option(min=1, help="images of a request")] = LIMITS.max_images,
-    max_pixels: Annotated[int, typer.Option(min=1, help="pixels of an image")] = LIMITS.max_pixels,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="bytes of a request; default: 16 MiB")] = None,
+    max_images: Annotated[int | None, typer.Option(min=1, help="images of a request; default: 64")] = None,
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="pixels of an image; default: 1024 × 1024")] = None,
     max_waiting: Annotated[
-        int, typer.Option(min=1, help="requests that may wait; further ones are answered with 429")
-    ] = LIMITS.max_waiting,
+        int | None, typer.Option(min=1, help="requests that may wait, others are answered with 429; default: 32")
+    ] = None,
     sensitivity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold sensitivity")] = None,
     specificity: Annotated[float | None, typer.Option(help="set the threshold to this out-of-fold specificity")] = None,
     words: Annotated[bool, typer.Option("--words", help="explain by the shape descriptors; with morphology")] = False,
@@ -44,8 +43,9 @@ def serve(
 
     output.notice(quiet=quiet)
     address = serving.Address(host, port, tuple(allow_host or ()), token_file)
-    limits = Limits(max_bytes, max_images, max_pixels, max_waiting)
+    limits = {"max_bytes": max_bytes, "max_images": max_images, "max_pixels": max_pixels, "max_waiting": max_waiting}
     serving.serve(
-        bundle, address, limits, sensitivity=sensitivity, specificity=specificity, explain=words,
+        bundle, address, serving.Limits(**{name: value for name, value in limits.items() if value is not None}),
+        sensitivity=sensitivity, specificity=specificity, explain=words,
         device=device, threads=threads,
     )  # fmt: skip
