@@ -43,9 +43,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
 
 
 @contextmanager
-def served(predictor: Predictor, access: Access, limits: Limits) -> Iterator[str]:
+def served(predictor: Predictor, access: Access = ACCESS, limits: Limits = LIMITS, **options: bool) -> Iterator[str]:
     listener = server.listen(server.Address(port=0))
-    instance = server.new_server(create_app(predictor, access, limits))
+    instance = server.new_server(create_app(predictor, access, limits, **options))
     thread = threading.Thread(target=instance.run, kwargs={"sockets": [listener]})
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     thread.start()
@@ -73,5 +73,5 @@ def start_service(predictor: Predictor) -> Iterator[StartService]:
 @pytest.fixture(scope="module")
 def service(predictor: Predictor) -> Iterator[str]:
     """Return the address of a service with the limits by default."""
-    with served(predictor, ACCESS, LIMITS) as url:
+    with served(predictor) as url:
         yield url

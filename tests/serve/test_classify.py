@@ -13,13 +13,13 @@ import pytest
 import requests
 from PIL import Image
 
-from mitotype.api.deployment import classify
+from mitotype.api.deployment import classify, open_bundle
 from mitotype.api.examples import example_images
 from mitotype.core.records import encode
 from mitotype.core.schema import NOTICE
 from mitotype.deploy.predictor import Predictor
 from mitotype.serve.limits import Limits
-from tests.serve.conftest import NAMES, RAW, StartService, post, upload
+from tests.serve.conftest import NAMES, RAW, StartService, post, served, upload
 
 
 def encoded(side_px: int = 128, mode: str = "RGB", kind: str = "PNG", pages: int = 1) -> bytes:
@@ -62,7 +62,7 @@ def test_a_form_and_json_are_answered_like_classify(service: str, predictor: Pre
         assert response.status_code == 200
         answer = response.json()
         assert (answer["notice"], answer["bundle"]) == (NOTICE, "default")
-        assert answer["digest"] == predictor.record.digest
+        assert (answer["digest"], answer["threshold"]) == (predictor.record.digest, predictor.decision.threshold.value)
         assert_same(answer["predictions"], rows)
 
 
@@ -102,6 +102,11 @@ def test_every_page_of_a_tiff_is_a_figure(service: str) -> None:
     files = upload(("stack.tif", encoded(kind="TIFF", pages=3)))
     rows = requests.post(f"{service}/classify", files=files, timeout=60).json()["predictions"]
     assert [(row["path"], row["page"]) for row in rows] == [("stack.tif", page) for page in range(3)]
+
+
+def test_predictions_are_explained_where_the_bundle_has_shape_descriptors() -> None:
+    with served(open_bundle("morphology"), explain=True) as url:
+        assert post(url, NAMES[0]).json()["predictions"][0]["explanation"]
 
 
 def test_requests_above_a_limit_are_refused(start_service: StartService) -> None:

@@ -40,7 +40,7 @@ def encode_form(*named: tuple[str, bytes]) -> tuple[bytes, str]:
     """Return the body of a form and its content type."""
     prepared = requests.Request("POST", "http://localhost", files=upload(*named)).prepare()
     assert isinstance(prepared.body, bytes)
-    return prepared.body, prepared.headers["Content-Type"]
+    return prepared.body, str(prepared.headers["Content-Type"])
 
 
 def raw_request(*names: str) -> tuple[bytes, bytes]:
@@ -94,6 +94,15 @@ def accepts(port: int) -> bool:
     except ConnectionError:
         return False
     return True
+
+
+def test_a_second_interrupt_ends_it_at_once(tmp_path: Path) -> None:
+    with started(tmp_path) as (process, port), half_sent(port):
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: not accepts(port))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 128 + signal.SIGINT
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kill_in_mid_request_leaves_nothing_behind(tmp_path: Path) -> None:

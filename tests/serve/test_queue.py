@@ -49,19 +49,22 @@ def metric(url: str, name: str) -> float:
 def test_figures_gather_while_a_batch_runs() -> None:
     opened, sizes = threading.Event(), []
 
-    def predict(pages: Sequence[Any]) -> list[Any]:
-        sizes.append(len(pages))
+    def pages(*names: str) -> list[Any]:
+        return list(names)
+
+    def predict(batch: Sequence[Any]) -> list[Any]:
+        sizes.append(len(batch))
         assert opened.wait(60)
-        return list(pages)
+        return list(batch)
 
     async def submit() -> list[Any]:
         batcher = Batcher(predict)
         async with batcher.running():
-            tasks = [asyncio.create_task(batcher.predict(["a", "b"]))]
+            tasks = [asyncio.create_task(batcher.predict(pages("a", "b")))]
             while not sizes:
                 await asyncio.sleep(0.01)
-            tasks += [asyncio.create_task(batcher.predict([str(i)] * CHUNK)) for i in range(2)]
-            tasks += [asyncio.create_task(batcher.predict([str(i)])) for i in range(2, 5)]
+            tasks += [asyncio.create_task(batcher.predict(pages(str(i)) * CHUNK)) for i in range(2)]
+            tasks += [asyncio.create_task(batcher.predict(pages(str(i)))) for i in range(2, 5)]
             await asyncio.sleep(0.01)
             tasks[-1].cancel()
             opened.set()
@@ -94,7 +97,7 @@ def test_requests_that_wait_are_counted_and_further_ones_are_refused(start_servi
 
 
 def test_an_error_of_a_batch_is_reported_and_the_next_one_is_classified(
-    start_service: StartService, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = start_service()
     with monkeypatch.context() as patched:
@@ -102,6 +105,7 @@ def test_an_error_of_a_batch_is_reported_and_the_next_one_is_classified(
         response = post(url, NAMES[0])
     assert response.status_code == 500
     assert "ZeroDivisionError" not in response.text
+    wait_until(lambda: "ZeroDivisionError" in caplog.text)
     assert post(url, NAMES[0]).status_code == 200
     assert metric(url, 'mitotype_requests_total{status="500"}') == 1
     assert requests.get(f"{url}/ready", timeout=60).status_code == 200

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from fastapi.datastructures import Headers
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mitotype.serve.messages import ErrorAnswer, to_response
 
 ANY = "*"
 OPEN_PATHS = ("/health", "/ready")  # need no token: they are read by machines that have none
@@ -21,7 +24,7 @@ class Access:
     hosts: frozenset[str]
     token: str = field(default="", repr=False)
 
-    def refusal(self, path: str, headers: Headers) -> JSONResponse | None:
+    def refusal(self, path: str, headers: Headers) -> Response | None:
         """Return the response to a request that is not answered, None for every other.
 
         A page of another site makes the browser of its reader send requests: their Origin is that site. One that resolves its
@@ -29,11 +32,13 @@ class Access:
         """
         host, origin = headers.get("host", ""), headers.get("origin")
         if ANY not in self.hosts and _hostname(host) not in self.hosts:
-            return _response(421, "The service is not reached by this host name; --allow-host adds one.")
+            return _refused(421, "The service is not reached by this host name; --allow-host adds one.")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return _response(403, "Requests from pages of other sites are refused.")
+            return _refused(403, "Requests from pages of other sites are refused.")
         if self.token and path not in OPEN_PATHS and not self._is_authorized(headers.get("authorization", "")):
-            return _response(401, "The header 'Authorization: Bearer TOKEN' is missing or wrong.", "Bearer")
+            return _refused(
+                401, "The header 'Authorization: Bearer TOKEN' is missing or wrong.", {"WWW-Authenticate": "Bearer"}
+            )
         return None
 
     def _is_authorized(self, authorization: str) -> bool:
@@ -49,8 +54,8 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _response(status: int, error: str, authenticate: str = "") -> JSONResponse:
-    return JSONResponse({"error": error}, status, {"WWW-Authenticate": authenticate} if authenticate else None)
+def _refused(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
+    return to_response(ErrorAnswer(error), status, headers)
 
 
 class CheckedAccess:

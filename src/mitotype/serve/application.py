@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
@@ -15,7 +15,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
-from mitotype.core import records
 from mitotype.core.cpu_limit import n_threads
 from mitotype.core.errors import UserError
 from mitotype.deploy import classify as classification
@@ -27,7 +26,7 @@ from mitotype.serve import openapi
 from mitotype.serve.access import Access, CheckedAccess
 from mitotype.serve.batching import Batcher
 from mitotype.serve.limits import LIMITS, Limits
-from mitotype.serve.messages import Answer, ErrorAnswer, Status
+from mitotype.serve.messages import Answer, ErrorAnswer, Status, to_response
 from mitotype.serve.metrics import CountedRequests, Metrics
 from mitotype.serve.uploads import read_sources, too_many
 
@@ -58,9 +57,11 @@ class Service:
             predictions = await self.batcher.predict(pages)
         self.metrics.count(predictions)
         if all(prediction.error for prediction in predictions):
-            return _json(ErrorAnswer("No image could be classified.", predictions), 422)
-        record = self.predictor.record
-        return _json(Answer(bundle=record.name, digest=record.digest, predictions=predictions))
+            return to_response(ErrorAnswer("No image could be classified.", predictions), 422)
+        record, threshold = self.predictor.record, self.predictor.decision.threshold.value
+        return to_response(
+            Answer(bundle=record.name, digest=record.digest, threshold=threshold, predictions=predictions)
+        )
 
     @contextmanager
     def _accepted(self) -> Iterator[None]:
@@ -102,12 +103,12 @@ def create_app(predictor: Predictor, access: Access, limits: Limits = LIMITS, *,
     @app.get("/health", response_class=Response, responses=openapi.STATUS)
     async def health() -> Response:
         """Return 200 while the process answers."""
-        return _json(Status("ok"))
+        return to_response(Status("ok"))
 
     @app.get("/ready", response_class=Response, responses=openapi.READY)
     async def ready() -> Response:
         """Return 200 while requests are accepted, 503 while as many wait as may."""
-        return _json(Status("ready")) if service.is_ready else _json(Status("busy"), 503)
+        return to_response(Status("ready")) if service.is_ready else to_response(Status("busy"), 503)
 
     @app.get("/metrics", response_class=Response, responses=openapi.METRICS)
     async def metrics() -> Response:
@@ -116,11 +117,11 @@ def create_app(predictor: Predictor, access: Access, limits: Limits = LIMITS, *,
 
     @app.exception_handler(AnyHTTPException)
     async def http_error(request: Request, error: AnyHTTPException) -> Response:
-        return _json(ErrorAnswer(str(error.detail)), error.status_code, error.headers)
+        return to_response(ErrorAnswer(str(error.detail)), error.status_code, error.headers)
 
     @app.exception_handler(UserError)
     async def user_error(request: Request, error: UserError) -> Response:
-        return _json(ErrorAnswer(error.what), 422)
+        return to_response(ErrorAnswer(error.what), 422)
 
     @app.exception_handler(ClientDisconnect)
     async def disconnected(request: Request, error: ClientDisconnect) -> Response:
@@ -128,12 +129,6 @@ def create_app(predictor: Predictor, access: Access, limits: Limits = LIMITS, *,
 
     @app.exception_handler(Exception)
     async def internal_error(request: Request, error: Exception) -> Response:
-        return _json(ErrorAnswer("Internal error; its traceback is in the log of the service."), 500)
+        return to_response(ErrorAnswer("Internal error; its traceback is in the log of the service."), 500)
 
     return app
-
-
-def _json(
-    message: Answer | ErrorAnswer | Status, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    return Response(records.encode(message), status, headers, media_type="application/json")

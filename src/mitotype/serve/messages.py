@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
+from fastapi.responses import Response
 from msgspec import Meta, Struct
 
+from mitotype.core import records
 from mitotype.core.images import MPP_RANGE_UM
 from mitotype.core.schema import NOTICE
 from mitotype.deploy.predictions import Prediction
@@ -36,6 +39,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     notice: str = NOTICE
     bundle: str
     digest: Annotated[str, Meta(description="of the bundle")]
+    threshold: Annotated[float, Meta(description="probability from which the class is atypical")]
     predictions: list[Prediction]
 
 
@@ -50,3 +54,10 @@ class Status(Struct, frozen=True):
     """The state of the service."""
 
     status: str
+
+
+def to_response(
+    message: Answer | ErrorAnswer | Status, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a message as the response with a status."""
+    return Response(records.encode(message), status, headers, media_type="application/json")
