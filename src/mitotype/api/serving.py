@@ -6,7 +6,6 @@ import os
 
 from mitotype.api.deployment import open_bundle
 from mitotype.api.progress import LOGGER
-from mitotype.core import extras
 from mitotype.deploy import operating
 from mitotype.deploy.classify import check_explainable
 from mitotype.serve import server
@@ -27,7 +26,6 @@ def serve(
     threads: int | None = None,
 ) -> None:
     """Answer requests until a signal; see `mitotype.serve.server.run`, and `classify` for the other parameters."""
-    extras.require("python_multipart")
     access = server.access_to(address)
     opened, point = operating.at_operating_point(
         open_bundle(bundle, device=device, threads=threads), sensitivity, specificity

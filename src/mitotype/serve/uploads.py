@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from fastapi import HTTPException, Request
 from fastapi.datastructures import FormData
+from python_multipart.exceptions import FormParserError
 from starlette.types import Message
 
 from mitotype.core import images
@@ -41,6 +42,8 @@ async def read_sources(request: Request, limits: Limits) -> list[Source]:
     except TimeoutError:
         what = f"The body did not arrive within {limits.upload_s:g} seconds."
         raise HTTPException(408, what, {"Connection": "close"}) from None
+    except FormParserError as error:
+        raise HTTPException(400, f"The form is damaged: {error}.") from None
     if len(classify_request.images) > limits.max_images:
         raise too_many(limits)
     mpp_um = classify_request.mpp_um
