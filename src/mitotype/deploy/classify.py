@@ -87,13 +87,18 @@ def read_pages(sources: Iterable[Source], needs_px: int, limits: images.Limits =
             if image_HW3 is not None:
                 image = images.at_scale(image_HW3, MPP_UM if mpp_um is None else mpp_um, path)
                 images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), True)
+                yield Page(path, page, _center(image, needs_px), True)
                 continue
             for page, image, is_last, others in images.iter_figures(path, only, mpp_um, limits):
                 images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), is_last, others)
+                yield Page(path, page, _center(image, needs_px), is_last, others)
         except UserError as error:
             yield Page(path, page, error, True)
+
+
+def _center(image_HW3: np.ndarray, px: int) -> np.ndarray:
+    """Return the centre as `image_3HW`: a copy, as a view would hold the memory of the whole image while it waits."""
+    return np.ascontiguousarray(images.center_crop(image_HW3, px).transpose(2, 0, 1))
 
 
 def _read_ahead(pages: Iterator[Page]) -> Iterator[list[Page]]:
