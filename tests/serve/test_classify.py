@@ -143,6 +143,7 @@ def test_requests_above_a_limit_are_refused(start_service: StartService) -> None
         ({"files": {"image": ("a.png", RAW[NAMES[0]])}}, 422),
         ({"files": {"images": ("a.png", RAW[NAMES[0]])}, "data": {"mpp_um": "nan"}}, 422),
         ({"files": {"images": ("a" * 256, RAW[NAMES[0]])}}, 422),
+        ({"files": {"images": ("a.png", RAW[NAMES[0]]), "mpp_um": ("b.png", b"0.25")}}, 422),
     ],
 )
 def test_what_is_not_as_documented_is_refused(service: str, options: dict[str, Any], status: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +16,7 @@ from mitotype.core.encoded_image import EncodedImage
 from mitotype.core.records import INVALID
 from mitotype.deploy.sources import Source
 from mitotype.serve.limits import Limits
-from mitotype.serve.messages import ClassifyRequest, Upload
+from mitotype.serve.messages import ClassifyRequest
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 
@@ -88,7 +87,7 @@ def _decode(raw: bytes) -> ClassifyRequest:
 
 async def _from_form(form: FormData) -> ClassifyRequest:
     """Return the fields of a form as the request that JSON would state."""
-    uploads: list[Upload] = []
+    uploads: list[dict[str, Any]] = []
     others: dict[str, Any] = {}
     for name, value in form.multi_items():
         if name != "images":
@@ -96,13 +95,8 @@ async def _from_form(form: FormData) -> ClassifyRequest:
         elif isinstance(value, str):
             raise HTTPException(422, "A field 'images' has no file name; send each image as a file.")
         else:
-            uploads.append(Upload(await value.read(), value.filename or ""))
-    return _converted(uploads, others)
-
-
-def _converted(uploads: Sequence[Upload], others: dict[str, Any]) -> ClassifyRequest:
-    builtins = [msgspec.structs.asdict(upload) for upload in uploads]
+            uploads.append({"data": await value.read(), "name": value.filename or ""})
     try:
-        return msgspec.convert({"images": builtins, **others}, ClassifyRequest, strict=False, builtin_types=(bytes,))
+        return msgspec.convert({"images": uploads, **others}, ClassifyRequest, strict=False, builtin_types=(bytes,))
     except INVALID as error:
         raise HTTPException(422, f"The form is not valid: {error}.") from None
