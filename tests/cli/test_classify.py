@@ -227,7 +227,7 @@ def test_what_is_classified_survives_an_interrupt(
 ) -> None:
     args = [folder, *(["--out", tmp_path / f"out{suffix}"] if suffix else [])]
     partial = tmp_path / f"out.partial{suffix}"
-    predict = deployment.classification._predict
+    predict = deployment.classification.predict_pages
     calls: list[int] = []
 
     def interrupted(*rest: Any) -> Any:
@@ -237,7 +237,7 @@ def test_what_is_classified_survives_an_interrupt(
             time.sleep(5)
         return predict(*rest)
 
-    monkeypatch.setattr(deployment.classification, "_predict", interrupted)
+    monkeypatch.setattr(deployment.classification, "predict_pages", interrupted)
     code, out, err = run_command(*args)
     assert code == 128 + number and "Stopped. The first 2 predictions are " in err
     assert not (tmp_path / f"out{suffix}").exists() and len(out.splitlines()) == (0 if suffix else 3)
@@ -253,7 +253,7 @@ def test_an_interrupt_before_the_first_prediction_leaves_nothing(
         os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)  # of the shell that was in the terminal
 
-    monkeypatch.setattr(deployment.classification, "_predict", stop)
+    monkeypatch.setattr(deployment.classification, "predict_pages", stop)
     code, _, err = run_command(folder, "--out", tmp_path / "out.csv")
     assert code == 129 and "No result was written" in err
     assert not list(tmp_path.glob("out*"))

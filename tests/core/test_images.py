@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mitotype.core import images
+from mitotype.core.encoded_image import EncodedImage, ImageFile
 from mitotype.core.errors import UserError
 
 
@@ -135,3 +136,43 @@ def test_a_tiff_without_dimensions_is_damaged(tmp_path: Path) -> None:
 def test_an_image_that_grows_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="too large for a patch"):
         images.at_scale(np.zeros((1000, 1000, 3), np.uint8), 5.0, tmp_path / "a.png")
+
+
+def test_an_image_in_memory_is_read_like_its_file(tmp_path: Path) -> None:
+    """Pixels and errors are those of the file."""
+    rng = np.random.default_rng(0)
+    good = tmp_path / "good.tif"
+    frames = [Image.fromarray(rng.integers(0, 256, (80, 80, 3), np.uint8)) for _ in range(3)]
+    frames[0].save(good, save_all=True, append_images=frames[1:])
+    grey, deep, cut = tmp_path / "grey.png", tmp_path / "deep.png", tmp_path / "cut.png"
+    Image.new("L", (80, 80)).save(grey)
+    frames[0].save(cut)
+    deep.write_bytes(cut.read_bytes()[:24] + b"\x10" + cut.read_bytes()[25:])
+    cut.write_bytes(cut.read_bytes()[:300])
+    empty, text = tmp_path / "empty.png", tmp_path / "text.png"
+    empty.touch()
+    text.write_text("an image")
+    for path in (good, grey, deep, cut, empty, text):
+        in_memory = EncodedImage(str(path), path.read_bytes())
+        read, expected = (outcome(image) for image in (in_memory, path))
+        assert read == expected
+        assert isinstance(expected, str) == (path is not good)
+
+
+def outcome(path: ImageFile, limits: images.Limits = images.LIMITS) -> str | list[tuple[int, bytes]]:
+    """Return the pages and pixels of an image, or its error."""
+    try:
+        return [(page, image.tobytes()) for page, image, *_ in images.iter_figures(path, None, None, limits)]
+    except UserError as error:
+        return str(error)
+
+
+def test_limits_on_pixels_and_pages(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    frames = [Image.new("RGB", (80, 80)) for _ in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert len(outcome(path, images.Limits(80 * 80, 3))) == 3
+    assert "more than 2 pages" in outcome(path, images.Limits(80 * 80, 2))
+    assert "80 × 80 px, too large" in outcome(path, images.Limits(80 * 80 - 1))
+    with pytest.raises(UserError, match="at 1 µm/px is 320 × 320 px"):
+        next(images.iter_figures(path, None, 1.0, images.Limits(300 * 300)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -15,7 +18,7 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import bundle_digest, names, read_bundle
 from mitotype.datasets.synthesis import cohort as synthetic
 from mitotype.deploy import bundle, classify
-from mitotype.deploy.onnx_runtime import OnnxRuntime
+from mitotype.deploy.onnx_runtime import TELEMETRY, OnnxRuntime
 from mitotype.deploy.predictor import Predictor, open_predictor
 from mitotype.deploy.sources import list_images
 from mitotype.deploy.torch_runtime import TorchRuntime
@@ -88,3 +91,12 @@ def test_a_graph_that_is_not_that_of_its_bundle_is_refused(tmp_path: Path, chang
     records.write(folder / names.BUNDLE, msgspec.structs.replace(record, digest=bundle_digest(record)))
     with pytest.raises(UserError, match=r"not that of its bundle|cannot be opened|no metadata"):
         open_predictor(str(folder))
+
+
+def test_onnx_runtime_sends_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    """Its telemetry would store an id and its events in the cache of the user."""
+    environment = {key: value for key, value in os.environ.items() if key != TELEMETRY}
+    environment |= dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(tmp_path))
+    command = [sys.executable, "-m", "mitotype", "classify", "--example"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert list(tmp_path.iterdir()) == []

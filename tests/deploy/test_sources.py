@@ -12,6 +12,7 @@ from PIL import Image
 
 from mitotype.core.errors import UserError
 from mitotype.datasets.synthesis.examples import EXAMPLES
+from mitotype.deploy.classify import read_pages
 from mitotype.deploy.sources import list_images
 
 IMAGE_HW3 = np.full((64, 64, 3), 200, np.uint8)
@@ -63,3 +64,11 @@ def test_what_is_no_image_is_refused(given: Any, message: str, tmp_path: Path, m
     with pytest.raises(UserError) as error:
         list_images(given)
     assert message in str(error.value)
+
+
+def test_a_page_holds_the_memory_of_its_centre_only() -> None:
+    sources = list_images(np.zeros((300, 200, 3), np.uint8))
+    (page,) = read_pages(sources, 64)
+    assert isinstance(page.image, np.ndarray)
+    assert page.image.shape == (3, 64, 64)
+    assert page.image.base is None

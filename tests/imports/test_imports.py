@@ -193,13 +193,20 @@ def test_classify_runs_without_optional_libraries(bundle: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["train", "demo", "--data", "."], ["classify", "--example", "--out", "x.parquet"], ["export", "default"]],
+    [
+        ["train", "demo", "--data", "."],
+        ["classify", "--example", "--out", "x.parquet"],
+        ["export", "default"],
+        ["serve"],
+    ],
 )
 def test_a_command_names_the_extra_that_it_needs(arguments: list[str]) -> None:
     code = f"import sys{LIGHT}main({arguments})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2, result.stderr
-    assert re.search(r'is not installed.\n  install it: pip install "mitotype\[(train|evaluate)\]"', result.stderr)
+    assert re.search(
+        r'is not installed.\n  install it: pip install "mitotype\[(train|evaluate|serve)\]"', result.stderr
+    )
 
 
 def test_scores_and_evaluation_need_no_torch() -> None:

@@ -136,7 +136,7 @@ def classify(
     """
     sources = list_images(images, mpp_um)
     if out is not None:
-        prediction_files.check_output(Path(out), [source.path for source in sources])
+        prediction_files.check_output(Path(out), [str(source.path) for source in sources])
     if isinstance(bundle, Predictor):
         use_threads(threads)
         opened = bundle

@@ -25,6 +25,7 @@ from mitotype.cli import (
     models,
     output,
     scoring,
+    serving,
     streams,
     training,
 )
@@ -42,6 +43,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
         deployment.export,
         challenges.challenge,
         deployment.push,
+        serving.serve,
         models.doctor,
     ),
     "Train": (training.train, training.resume, models.weights, models.embed),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,18 +32,20 @@ COMPRESSIONS = {
 }
 
 
-def figure_pages(image: Image, path: Path) -> tuple[list[int], int]:
+def figure_pages(image: Image, path: ImageFile, max_pages: int = MAX_PAGES) -> tuple[list[int], int]:
     """Return the pages of an opened file that are figures, and the number of pages that are left out.
 
     Pages belong to TIFF: of every other format (frames of an animation, the preview in a camera's JPEG) the first is the
     figure. Pages of a TIFF with the tag of a reduced-resolution page or a mask are left out. Raises a UserError if the
     others differ in size: then nothing shows which are figures and which are previews.
     """
-    count = int(getattr(image, "n_frames", 1))
-    if count > MAX_PAGES:
-        raise UserError(f"The image '{path}' has {count} pages.", allowed=f"at most {MAX_PAGES}", fix="split it")
     if image.format != "TIFF":
-        return [0], count - 1
+        return [0], int(getattr(image, "n_frames", 1)) - 1
+    count = _count_pages(image, max_pages)
+    if count > max_pages:
+        raise UserError(
+            f"The image '{path}' has more than {max_pages} pages.", allowed=f"at most {max_pages}", fix="split it"
+        )
     sizes: dict[int, tuple[int, int]] = {}
     for page in range(count):
         if count > 1:
@@ -60,7 +63,18 @@ def figure_pages(image: Image, path: Path) -> tuple[list[int], int]:
     return list(sizes), count - len(sizes)
 
 
-def check_page(image: Image, page: int, path: Path) -> None:
+def _count_pages(image: Image, max_pages: int) -> int:
+    """Return the number of pages of a TIFF, at most `max_pages` + 1: those after it are not read."""
+    count = 1
+    with suppress(EOFError):
+        while count <= max_pages:
+            image.seek(count)
+            count += 1
+    image.seek(0)
+    return count
+
+
+def check_page(image: Image, page: int, path: ImageFile) -> None:
     """Seek to a page. Raises a UserError for one that is absent, and for one that is no figure."""
     count = int(getattr(image, "n_frames", 1)) if image.format == "TIFF" else 1
     if not 0 <= page < count:
@@ -101,7 +115,7 @@ def stated_mpp_um(image: Image) -> float | None:
         return None
 
 
-def unsupported_compression(path: Path) -> str:
+def unsupported_compression(path: ImageFile) -> str:
     """Return the name of the compression of a TIFF that Pillow does not decode; "" for every other file."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 

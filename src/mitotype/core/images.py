@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mitotype.core import files, image_pages, walk
+from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import UserError
+from mitotype.core.image_pages import MAX_PAGES
 from mitotype.core.schema import MPP_UM
 
 if TYPE_CHECKING:
@@ -72,7 +74,17 @@ class Figure(NamedTuple):
     others: int
 
 
-def iter_figures(path: Path, page: int | None, mpp_um: float | None) -> Iterator[Figure]:
+class Limits(NamedTuple):
+    """The largest images that are decoded: pixels of a page, also at 0.25 µm/px, and pages of a file."""
+
+    max_pixels: int = MAX_PIXELS
+    max_pages: int = MAX_PAGES
+
+
+LIMITS = Limits()
+
+
+def iter_figures(path: ImageFile, page: int | None, mpp_um: float | None, limits: Limits = LIMITS) -> Iterator[Figure]:
     """Yield the figures of a file, or its given page.
 
     `mpp_um` is that of the file if it has been set, see `scale_of`. Raises a UserError, see `iter_pages`.
@@ -80,12 +92,12 @@ def iter_figures(path: Path, page: int | None, mpp_um: float | None) -> Iterator
     import numpy as np
 
     with _open(path) as image:
-        header = _header(image, page, path)
+        header = _header(image, page, path, limits.max_pages)
         scale_um = scale_of(header, mpp_um, path)
         for number in header.pages:
             image_pages.check_page(image, number, path)
-            _check_header(image, path)
-            image_HW3 = at_scale(np.asarray(image), scale_um, path)
+            _check_header(image, path, limits.max_pixels)
+            image_HW3 = at_scale(np.asarray(image), scale_um, path, limits.max_pixels)
             yield Figure(number, image_HW3, number == header.pages[-1], header.others)
 
 
@@ -103,21 +115,21 @@ def read_header(path: Path, page: int | None = None) -> Header:
         return _header(image, page, path)
 
 
-def _header(image: Image, page: int | None, path: Path) -> Header:
+def _header(image: Image, page: int | None, path: ImageFile, max_pages: int = MAX_PAGES) -> Header:
     stated = image_pages.stated_mpp_um(image)
     if page is not None:
         image_pages.check_page(image, page, path)
-    return Header(*(([page], 0) if page is not None else image_pages.figure_pages(image, path)), stated)
+    return Header(*(([page], 0) if page is not None else image_pages.figure_pages(image, path, max_pages)), stated)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Image]:
+def _open(path: ImageFile) -> Iterator[Image]:
     """Open an image file. Whatever a decoder raises inside the block becomes a UserError that names the file."""
     from PIL import Image, UnidentifiedImageError
 
-    if not walk.is_file(path):
+    if isinstance(path, Path) and not walk.is_file(path):
         raise UserError(f"There is no image at '{path}'.")
-    size = path.stat().st_size
+    size = path.stat().st_size if isinstance(path, Path) else len(path.raw)
     if size == 0 or size > MAX_BYTES:
         raise UserError(
             f"The image '{path}' has {size} bytes.",
@@ -125,7 +137,7 @@ def _open(path: Path) -> Iterator[Image]:
             fix="copy it again from its source",
         )
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path if isinstance(path, Path) else path.open(), formats=FORMATS) as image:
             yield image
     except UserError:
         raise
@@ -144,25 +156,27 @@ def _open(path: Path) -> Iterator[Image]:
         if compression:
             message = f"The TIFF '{path}' is compressed by {compression}, which is not supported."
             raise UserError(message, fix="save it with LZW or deflate compression") from error
-        if isinstance(error, UnidentifiedImageError) and not _has_magic(path):
+        is_unidentified = isinstance(error, UnidentifiedImageError)
+        if is_unidentified and not _has_magic(path):
             raise UserError(
                 f"'{path}' is not an image of a supported format.",
                 allowed=", ".join(FORMATS),
                 fix="convert it, or leave it out",
             ) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = "its header cannot be read" if is_unidentified else first_line
         raise UserError(
             f"The image '{path}' is damaged: {reason}.", fix="copy it again from its source, or leave it out"
         ) from error
 
 
-def _has_magic(path: Path) -> bool:
+def _has_magic(path: ImageFile) -> bool:
     """Return whether a file begins like one of FORMATS."""
     with path.open("rb") as file:
         return file.read(4).startswith((b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"RIFF", b"BM"))
 
 
-def scale_of(header: Header, mpp_um: float | None, path: Path) -> float:
+def scale_of(header: Header, mpp_um: float | None, path: ImageFile) -> float:
     """Return the µm/px to use for a file: `mpp_um` if the user has set it, else 0.25, as published.
 
     Raises a UserError for a file that states another one: read at the wrong scale it would get a wrong answer.
@@ -172,19 +186,19 @@ def scale_of(header: Header, mpp_um: float | None, path: Path) -> float:
     stated, (low, high) = header.mpp_um, MPP_RANGE_UM
     if stated is not None and low <= stated <= high and abs(stated / MPP_UM - 1) > MPP_TOLERANCE:
         raise UserError(
-            f"'{path}' states {stated:.3g} µm/px; without --mpp {MPP_UM} is used.",
+            f"'{path}' states {stated:.3g} µm/px, and {MPP_UM} is used where none is set.",
             fix=f"set it: --mpp {stated:.3g}, or --mpp {MPP_UM} if the file is wrong (in a csv: column mpp_um)",
         )
     return MPP_UM
 
 
-def _check_header(image: Image, path: Path) -> None:
+def _check_header(image: Image, path: ImageFile, max_pixels: int = MAX_PIXELS) -> None:
     """Raise a UserError by the header alone, before a pixel is decoded."""
     width, height = image.size
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise UserError(
             f"The image '{path}' is {width} × {height} px, too large for a patch.",
-            allowed=f"at most {MAX_PIXELS} pixels",
+            allowed=f"at most {max_pixels} pixels",
             fix="cut it into patches",
         )
     depth = _bits(image, path)
@@ -194,7 +208,7 @@ def _check_header(image: Image, path: Path) -> None:
         raise UserError(f"The image '{path}' is {MODES.get(image.mode, image.mode)}.", allowed="8-bit RGB", fix=REMEDY)
 
 
-def _bits(image: Image, path: Path) -> int:
+def _bits(image: Image, path: ImageFile) -> int:
     """Return the bits per channel of the file: Pillow opens a 16-bit RGB PNG as if it had 8."""
     if image.format == "PNG":
         with path.open("rb") as file:
@@ -223,10 +237,10 @@ def check_mpp(mpp_um: float, source: str) -> float:
     return mpp_um
 
 
-def at_scale(image_HW3: np.ndarray, mpp_um: float, path: object = "") -> np.ndarray:
+def at_scale(image_HW3: np.ndarray, mpp_um: float, path: object = "", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the image at 0.25 µm/px (Lanczos, one step); an image within 1 % of it is returned unchanged.
 
-    Raises a UserError for an image that would have more than MAX_PIXELS.
+    Raises a UserError for an image that would have more than `max_pixels`.
     """
     import numpy as np
     from PIL import Image
@@ -235,12 +249,12 @@ def at_scale(image_HW3: np.ndarray, mpp_um: float, path: object = "") -> np.ndar
     if abs(factor - 1) <= 0.01:
         return image_HW3
     height, width = (max(1, round(side * factor)) for side in image_HW3.shape[:2])
-    if height * width > MAX_PIXELS:
+    if height * width > max_pixels:
         message = (
             f"The image '{path}' at {mpp_um:g} µm/px is {width} × {height} px at {MPP_UM} µm/px, too large for a patch."
         )
         raise UserError(
-            message, allowed=f"at most {MAX_PIXELS} pixels", fix="cut it into patches, or correct its µm/px"
+            message, allowed=f"at most {max_pixels} pixels", fix="cut it into patches, or correct its µm/px"
         )
     return np.asarray(Image.fromarray(image_HW3).resize((width, height), Image.Resampling.LANCZOS))
 

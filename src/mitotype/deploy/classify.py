@@ -9,13 +9,13 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from mitotype.core import images
+from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import ErrorCollector, UserError
 from mitotype.core.schema import MPP_UM
 from mitotype.deploy.predictions import Prediction, failed
@@ -32,7 +32,7 @@ LOGGER = logging.getLogger("mitotype")
 class Page(NamedTuple):
     """A page of a file as its centred `image_3HW`, or its error; the last of its file, with the pages that are no figures."""
 
-    path: Path
+    path: ImageFile
     page: int
     image: np.ndarray | UserError
     is_last: bool
@@ -53,14 +53,13 @@ def classify_chunks(
     its row, and no others. Raises a UserError that lists the errors if nothing could be classified. The next images are read
     while the last ones are scored, CHUNK at a time.
     """
-    if explain and not predictor.descriptors:
-        what = f"'{predictor.dir.name}' has no shape descriptors among its members, so there is nothing to explain."
-        raise UserError(what, fix="mitotype classify IMAGES --words --bundle morphology")
+    if explain:
+        check_explainable(predictor)
     n_predictions = 0
     errors = ErrorCollector()
     others: list[int] = []
-    for chunk in _read_ahead(_pages(sources, predictor.needs_px)):
-        predictions = list(_predict(predictor, chunk, explain))
+    for chunk in _read_ahead(read_pages(sources, predictor.needs_px)):
+        predictions = list(predict_pages(predictor, chunk, explain))
         n_predictions += len(predictions)
         errors.errors += [page.image for page in chunk if isinstance(page.image, UserError)]
         others += [page.others for page in chunk if page.is_last and page.others]
@@ -73,7 +72,14 @@ def classify_chunks(
         errors.raise_if_any()
 
 
-def _pages(sources: Iterable[Source], needs_px: int) -> Iterator[Page]:
+def check_explainable(predictor: Predictor) -> None:
+    """Raise a UserError for a predictor without shape descriptors."""
+    if not predictor.descriptors:
+        what = f"'{predictor.dir.name}' has no shape descriptors among its members, so there is nothing to explain."
+        raise UserError(what, fix="mitotype classify IMAGES --words --bundle morphology")
+
+
+def read_pages(sources: Iterable[Source], needs_px: int, limits: images.Limits = images.LIMITS) -> Iterator[Page]:
     """Yield the pages of all files; the first error of a file is its last page."""
     for path, mpp_um, only, image_HW3 in sources:
         page = only or 0
@@ -81,13 +87,18 @@ def _pages(sources: Iterable[Source], needs_px: int) -> Iterator[Page]:
             if image_HW3 is not None:
                 image = images.at_scale(image_HW3, MPP_UM if mpp_um is None else mpp_um, path)
                 images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), True)
+                yield Page(path, page, _center(image, needs_px), True)
                 continue
-            for page, image, is_last, others in images.iter_figures(path, only, mpp_um):
+            for page, image, is_last, others in images.iter_figures(path, only, mpp_um, limits):
                 images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, images.center_crop(image, needs_px).transpose(2, 0, 1), is_last, others)
+                yield Page(path, page, _center(image, needs_px), is_last, others)
         except UserError as error:
             yield Page(path, page, error, True)
+
+
+def _center(image_HW3: np.ndarray, px: int) -> np.ndarray:
+    """Return the centre as `image_3HW`: a copy, as a view would hold the memory of the whole image while it waits."""
+    return np.ascontiguousarray(images.center_crop(image_HW3, px).transpose(2, 0, 1))
 
 
 def _read_ahead(pages: Iterator[Page]) -> Iterator[list[Page]]:
@@ -99,8 +110,8 @@ def _read_ahead(pages: Iterator[Page]) -> Iterator[list[Page]]:
             yield chunk
 
 
-def _predict(predictor: Predictor, chunk: list[Page], explain: bool) -> Iterator[Prediction]:
-    """Yield the predictions for the pages of a chunk, in order."""
+def predict_pages(predictor: Predictor, chunk: Sequence[Page], explain: bool) -> Iterator[Prediction]:
+    """Yield the predictions for the pages of a chunk, in order. The nets run once on all of them."""
     readable = [page.image for page in chunk if not isinstance(page.image, UserError)]
     scored = _predict_images(predictor, readable, explain) if readable else iter(())
     for path, page, image, *_ in chunk:

@@ -5,6 +5,7 @@ Group convolutions are stored by their base kernels; the session expands them on
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mitotype.deploy.runtime import MemberOutputs, OnProgress
 MAX_BYTES = 2**31 - 1  # of a graph in one file
 BATCH = 32
 INPUT = "image"
+TELEMETRY = "ORT_DISABLE_TELEMETRY"  # read when ONNX Runtime is loaded; its wheels send events by default
 
 
 class OnnxRuntime:
@@ -54,6 +56,7 @@ class OnnxRuntime:
         ]
 
     def _open(self) -> Any:
+        os.environ.setdefault(TELEMETRY, "1")  # a hospital's machine sends nothing
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

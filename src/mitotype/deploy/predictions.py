@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from mitotype.core import extras, files, outputs, records, tables, walk
+from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import UserError
 from mitotype.core.interrupts import Interrupted
 
@@ -74,7 +75,7 @@ class Prediction(Struct, frozen=True, omit_defaults=True, rename={"label_name": 
     error: str = ""
 
 
-def failed(path: Path, page: int, error: UserError) -> Prediction:
+def failed(path: ImageFile, page: int, error: UserError) -> Prediction:
     """Return the row of an image that cannot be classified."""
     nan = float("nan")
     return Prediction(str(path), page, nan, "", "", nan, (), error=error.what)

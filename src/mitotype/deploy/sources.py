@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mitotype.core import image_list, images, tables, walk
+from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import ErrorCollector, UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Source(NamedTuple):
     """A file, its µm/px (None: not stated) and the page to classify (None: every figure in it), or an `image_HW3` in memory."""
 
-    path: Path
+    path: ImageFile
     mpp_um: float | None
     page: int | None = None
     image: np.ndarray | None = None

@@ -1,0 +1,1 @@
+"""HTTP around classify: images in, predictions out, in batches over all requests."""
