@@ -44,6 +44,7 @@ def validate_recipe(recipe: Recipe) -> None:
         lambda: _check_targets(recipe),
         lambda: _check_probe_members(recipe),
         lambda: _check_values(recipe),
+        lambda: _check_folds(recipe),
     ):
         with errors.capture():
             check()
@@ -172,9 +173,18 @@ def _check_values(recipe: Recipe) -> None:
     if recipe.grad_accum_steps >= 1 and recipe.batch % recipe.grad_accum_steps:
         what = f"batch={recipe.batch} is not divisible by grad_accum_steps={recipe.grad_accum_steps}."
         errors.add(UserError(what, fix="choose a multiple"))
+    errors.raise_if_any()
+
+
+def _check_folds(recipe: Recipe) -> None:
+    """Check that a member and a decision can come from the folds, and that no domain that is left out stops its own training."""
+    errors = ErrorCollector()
     if recipe.folds not in FOLDS and not (recipe.folds.isdigit() and 2 <= int(recipe.folds) <= 100):
         errors.add(UserError(f"folds is '{recipe.folds}'.", allowed=", ".join((*FOLDS, "or a number from 2 to 100"))))
     if recipe.folds == "none" and not recipe.n_final_models:
         what = "folds is 'none' and n_final_models is 0: the run has no members."
         errors.add(UserError(what, fix="set n_final_models=1"))
+    if recipe.folds == "domain" and (recipe.patience > 0 or schedules.build(recipe.schedule).needs_validation):
+        what = "Early stopping and the schedule 'plateau' look at the fold that is left out, which is the domain to be reported."
+        errors.add(UserError(what, fix="set patience=0 and schedule=cosine"))
     errors.raise_if_any()
