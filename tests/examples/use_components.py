@@ -23,6 +23,7 @@ from mitotype.evaluation.metrics import metrics
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train.schedules import schedules
 from mitotype.fit.train.schedules.schedule import ScheduleState
+from mitotype.losses import losses
 from mitotype.scores import table
 from mitotype.scores.thresholds import thresholds
 
@@ -53,7 +54,7 @@ def main(folder: Path) -> dict[str, object]:
         backbone="regnety-200mf",
         augment="d4 | gamma(0.3) | crop(64)",
         tta="transpose",
-        objective="poly(1) + 0.1 * mean_color",
+        objective="poly(1) + 0.1 * mean_color + 0.01 * centers",
         sampler="alternating",
         optimizer="sgd(0.9)",
         lr=0.01,
@@ -82,6 +83,7 @@ def main(folder: Path) -> dict[str, object]:
         "loss_with_target": sorted(
             json.loads((run_dir / "members/fold1-seed0/member.json").read_text())["architecture"]["aux_heads"]
         ),
+        "loss_of_domains": losses.get("centers").__name__,
         "sampler": read_run(run_dir).recipe["sampler"],
         "optimizer": read_run(run_dir).recipe["optimizer"],
         "schedule": round(schedules.build("linear(0.2)").lr_scale(halfway), 6),

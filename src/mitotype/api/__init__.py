@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mitotype.api.benchmarking import BenchmarkOptions, benchmark
     from mitotype.api.bundles import bundle, export, push
     from mitotype.api.challenges import ChallengeCheck, challenge, check_challenge
-    from mitotype.api.components import list_components
+    from mitotype.api.components import list_components, load_plugin
     from mitotype.api.data import Audit, audit, fetch, read_cohort, synthetic_cohort
     from mitotype.api.deployment import Predictor, classify, open_bundle
     from mitotype.api.ensemble_training import EnsembleRecipe, load_ensemble_recipe, train_ensemble
@@ -35,7 +35,7 @@ __all__ = [
     "Evaluation", "FetchedWeights", "Prediction", "Predictions", "Predictor", "Recipe", "Run", "ScoreFolder",
     "ablate", "adapt", "audit", "benchmark", "bundle", "challenge", "check_challenge", "classify", "compare",
     "doctor", "embed", "ensemble", "evaluate", "example_images", "export", "fetch", "fetch_weights",
-    "list_components", "load_ensemble_recipe", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
+    "list_components", "load_ensemble_recipe", "load_plugin", "load_recipe", "open_bundle", "push", "read_cohort", "resume",
     "score", "synthetic_cohort", "train", "train_ensemble",
 ]  # fmt: skip
 _NAMES = {
@@ -44,7 +44,7 @@ _NAMES = {
     "benchmarking": ("BenchmarkOptions", "benchmark"),
     "bundles": ("bundle", "export", "push"),
     "challenges": ("ChallengeCheck", "challenge", "check_challenge"),
-    "components": ("list_components",),
+    "components": ("list_components", "load_plugin"),
     "data": ("Audit", "audit", "fetch", "read_cohort", "synthetic_cohort"),
     "deployment": ("Predictor", "classify", "open_bundle"),
     "ensemble_training": ("EnsembleRecipe", "load_ensemble_recipe", "train_ensemble"),

@@ -1,10 +1,13 @@
-"""The components of each kind, by name."""
+"""The components of each kind by name, and files that add some."""
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mitotype.core import plugins
 from mitotype.core.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -53,3 +56,37 @@ def list_components(kind: str) -> list[str]:
         raise unknown_name("kind", kind, PACKAGES, "mitotype --help")
     registry: Registry[object] = getattr(import_module(PACKAGES[kind]), kind)
     return registry.names()
+
+
+def load_plugin(path: str | os.PathLike[str]) -> None:
+    """Run a Python file that adds components, as ``mitotype --plugin FILE`` does; one that is loaded is not run again.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. It is code that is run: name files that you trust.
+
+    Raises
+    ------
+    UserError
+        For a file that is absent, is no Python file, or raises an exception.
+
+    See Also
+    --------
+    list_components : Return the names of all components of a kind.
+
+    Notes
+    -----
+    A run records the name and the digest of each plugin that was loaded when it was created.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import mitotype
+    >>> lines = ["from mitotype.recipes import recipes", "from mitotype.recipes.demo import demo", "recipes.add('mine')(demo)"]
+    >>> _ = Path("mine.py").write_text(chr(10).join(lines))
+    >>> mitotype.load_plugin("mine.py")
+    >>> mitotype.load_recipe("mine").epochs == mitotype.load_recipe("demo").epochs
+    True
+    """
+    plugins.load(Path(path))
