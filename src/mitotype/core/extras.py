@@ -13,6 +13,7 @@ EXTRAS = {
     "train": ("torch", "torchvision", "timm", "peft", "accelerate", "safetensors", "psutil", "onnx", "onnxscript"),
     "hub": ("huggingface_hub",),
     "ray": ("ray",),
+    "opencv": ("cv2",),
 }  # by the names that are imported
 _EXTRA_OF = {library: extra for extra, libraries in EXTRAS.items() for library in libraries}
 
