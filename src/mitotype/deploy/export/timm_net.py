@@ -73,7 +73,8 @@ def timm_net(predictor: Predictor) -> TimmNet:
     net.reset_classifier(2, **pool)
     _set_classifier(net, head, predictor)
     n_views = len(tta_views(nets.tta[0]))
-    return TimmNet(net.eval(), model_args, classifier, crop_px(nets.ensembles[0]), n_views)
+    net = net.eval().to(memory_format=torch.contiguous_format)  # safetensors stores no other
+    return TimmNet(net, model_args, classifier, crop_px(nets.ensembles[0]), n_views)
 
 
 def _no_net_of_timm(backbone: str) -> UserError:
