@@ -12,7 +12,7 @@ from mitotype.core import extras
 from mitotype.core.errors import UserError
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # named unlike the library
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "cv2": "opencv-python-headless"}  # named unlike the library
 
 
 def test_every_optional_library_is_in_its_extra() -> None:
