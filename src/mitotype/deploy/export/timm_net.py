@@ -18,7 +18,7 @@ from mitotype.backbones.heads import LinearHead
 from mitotype.backbones.pooled_trunk import PooledTrunk
 from mitotype.backbones.transformer_trunk import LAYERS, TransformerTrunk
 from mitotype.core.errors import UserError
-from mitotype.deploy.export.bundle_net import crop_px
+from mitotype.deploy.export.bundle_net import frame_side_px
 from mitotype.deploy.predictor import Predictor
 from mitotype.deploy.torch_runtime import TorchRuntime
 from mitotype.scores.calibrate import logit_of
@@ -74,7 +74,7 @@ def timm_net(predictor: Predictor) -> TimmNet:
     _set_classifier(net, head, predictor)
     n_views = len(tta_views(nets.tta[0]))
     net = net.eval().to(memory_format=torch.contiguous_format)  # safetensors stores no other
-    return TimmNet(net, model_args, classifier, crop_px(nets.ensembles[0]), n_views)
+    return TimmNet(net, model_args, classifier, frame_side_px(nets.ensembles[0]), n_views)
 
 
 def _no_net_of_timm(backbone: str) -> UserError:
