@@ -13,7 +13,7 @@ from mitotype.core.text_tables import markdown
 from mitotype.datasets import datasets
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("evaluate", "train", "hub", "serve")
+EXTRAS = ("evaluate", "train", "hub", "serve", "opencv")
 
 
 def dependencies() -> list[str]:

@@ -14,6 +14,7 @@ from mitotype.core.errors import UserError
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
+    "cv2": "opencv-python-headless",
     "python_multipart": "python-multipart",
     "prometheus_client": "prometheus-client",
 }  # named unlike the library

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 
 from mitotype.core import files, outputs
-from mitotype.core.errors import unknown_name
+from mitotype.core.errors import UserError, unknown_name
 from mitotype.deploy import from_run, hub
 from mitotype.deploy.export import onnx
-
-FORMATS = ("onnx",)
+from mitotype.deploy.export.formats import FORMATS
 
 
 def bundle(
@@ -118,20 +117,23 @@ def export(bundle: str | Path, *, to: str = "onnx", out: str | Path | None = Non
         Folder of a bundle, or name of one that ships with the package.
     to : str, default "onnx"
         ``onnx``: one graph, uint8 images in; raw logits and embeddings of every member, the calibrated logit and the
-        probability of atypical out.
+        probability of atypical out. ``wsinfer``: a folder for the WSInfer extension of QuPath. ``opencv``: a folder for
+        QuPath without an extension, a graph and a script. ``timm``: a folder that ``timm.create_model`` loads, of a bundle
+        with one net that timm builds.
     out : str or Path, optional
-        File to write. Default: ``model.onnx`` in the bundle itself, which then classifies without torch.
+        File of ``onnx``, folder of the others. Default: ``model.onnx`` in the bundle itself, which then classifies without
+        torch.
 
     Returns
     -------
     Path
-        The file.
+        The file or folder.
 
     Raises
     ------
     UserError
-        For another format, a bundle without nets, a frame other than a crop, and without the libraries of
-        ``mitotype[train]``.
+        For another format, a bundle without nets, a frame other than a crop, a net that the format cannot have, and
+        without the libraries of ``mitotype[train]``, for ``opencv`` those of ``mitotype[opencv]`` too.
 
     See Also
     --------
@@ -142,10 +144,14 @@ def export(bundle: str | Path, *, to: str = "onnx", out: str | Path | None = Non
     --------
     >>> import mitotype
     >>> path = mitotype.export("default", out="default.onnx")  # doctest: +SKIP
+    >>> folder = mitotype.export("default", to="wsinfer", out="mitotype-default")  # doctest: +SKIP
     """
     if to not in FORMATS:
         raise unknown_name("format", str(to), FORMATS, "mitotype export --help")
-    if out is None:
+    if out is None and to == "onnx":
         return onnx.add_graph(str(bundle))
-    outputs.check_file(Path(out), (".onnx",))
-    return onnx.export(str(bundle), Path(out))
+    if out is None:
+        raise UserError(f"The format '{to}' is a folder of its own.", fix="name it: --out FOLDER")
+    if FORMATS[to].suffix:
+        outputs.check_file(Path(out), (FORMATS[to].suffix,))
+    return FORMATS[to].export(str(bundle), Path(out))

@@ -130,14 +130,16 @@ def bundle(
 
 def export(
     bundle: Annotated[str, typer.Argument(help="folder of a bundle, or a shipped bundle's name")],
-    to: Annotated[str, typer.Option("--to", help="format: onnx")] = "onnx",
-    out: Annotated[Path | None, typer.Option("--out", help="file to write; default: into the bundle itself")] = None,
+    to: Annotated[str, typer.Option("--to", help="format: onnx, opencv, timm or wsinfer")] = "onnx",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="file (onnx) or folder to write; default: onnx into the bundle itself")
+    ] = None,
 ) -> None:
     """Write a bundle's nets for other programs.
 
-    Without --out the graph is stored in the bundle, which then classifies without torch.
+    ONNX without --out is stored in the bundle, which then classifies without torch. WSInfer and OpenCV are for QuPath.
 
-    Example: mitotype export my-bundle --to onnx
+    Example: mitotype export my-bundle --to wsinfer --out mitotype
     """
     from mitotype.api import bundles
 

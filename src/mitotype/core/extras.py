@@ -14,6 +14,7 @@ EXTRAS = {
     "hub": ("huggingface_hub",),
     "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
+    "opencv": ("cv2",),
 }  # by the names that are imported
 _EXTRA_OF = {library: extra for extra, libraries in EXTRAS.items() for library in libraries}
 

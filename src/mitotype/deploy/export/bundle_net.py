@@ -36,7 +36,7 @@ class BundleNet(nn.Module):
             )
         ensembles = predictor.nets.ensembles
         self.views = {member: tta_views(predictor.record.tta_of(member)) for member in predictor.nets.members}
-        self.crops_px = [_crop_px(ensemble) for ensemble in ensembles for _ in ensemble.names]
+        self.crops_px = [frame_side_px(ensemble) for ensemble in ensembles for _ in ensemble.names]
         self.classifiers = nn.ModuleList(net for ensemble in ensembles for net in _separate(ensemble)).eval()
         self.combiner, self.calibration = predictor.combiner, predictor.decision.calibration
         self.is_complete = predictor.descriptors is None
@@ -83,7 +83,8 @@ def _weighted(combiner: Combiner, by_member: dict[str, Tensor]) -> Tensor:
     return total_N
 
 
-def _crop_px(ensemble: SharedBaseEnsemble) -> int:
+def frame_side_px(ensemble: SharedBaseEnsemble) -> int:
+    """Return the side of the frame of an ensemble. Raises a UserError for a frame other than a crop."""
     steps = Frame(ensemble.frame).steps
     if len(steps) != 1 or not isinstance(steps[0].op, CropOp):
         what = f"The frame '{ensemble.frame}' of the members {', '.join(ensemble.names)} has no graph."

@@ -72,7 +72,7 @@ def to_onnx(folder: Path) -> bytes:
     graph = onnxscript.optimizer.optimize(
         program.model_proto, input_size_limit=FOLDED_ELEMENTS, output_size_limit=FOLDED_ELEMENTS
     )
-    _shrink(graph.graph)
+    shrink(graph.graph)
     decision = predictor.decision
     record = GraphRecord(
         views={member: [name for name, _ in views] for member, views in net.views.items()},
@@ -89,7 +89,7 @@ def to_onnx(folder: Path) -> bytes:
     return raw
 
 
-def _shrink(graph: Any) -> None:
+def shrink(graph: Any, *, to_half: bool = True) -> None:
     """Store equal tensors once, and those that half precision holds exactly in it; remove the exporter's notes."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -103,7 +103,8 @@ def _shrink(graph: Any) -> None:
             renamed[tensor.name] = name
             continue
         with np.errstate(over="ignore"):
-            half = array.astype(np.float16) if array.dtype == np.float32 and array.size > FOLDED_ELEMENTS else None
+            is_large = array.dtype == np.float32 and array.size > FOLDED_ELEMENTS
+            half = array.astype(np.float16) if to_half and is_large else None
         if half is not None and np.array_equal(half.astype(np.float32), array):
             tensors.append(numpy_helper.from_array(half, f"{name}.half"))
             casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
