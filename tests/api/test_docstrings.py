@@ -19,6 +19,7 @@ IGNORED_OF_METHODS = {"SA01", "EX01"}  # the class has them
 SKIPPED = {
     "mitotype.fetch",
     "mitotype.fetch_weights",
+    "mitotype.load_plugin",
     "mitotype.push",
     "mitotype.export",
     "mitotype.ablate",

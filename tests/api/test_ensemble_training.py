@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,8 @@ def test_the_recipe_of_an_ensemble_is_read_from_its_folder(trained: Path, recipe
         (["unii.epochs=5"], "No member is called 'unii'"),
         (["uni.epoch=5"], "No recipe field is called 'epoch'"),
         (["epochs"], "changes nothing"),
+        (["combiner="], "changes nothing"),
+        (["combiner=weights(0.5, 0.5)"], "2 weights and 4 sources"),
         (["combiner=stak"], "No combiner is called 'stak'"),
     ],
 )
@@ -123,3 +126,16 @@ def test_the_command_names_what_one_run_takes(capsys: pytest.CaptureFixture[str]
     assert "--set backbone=uni" in capsys.readouterr().err
     with pytest.raises(UserError, match="recipe of one run"):
         ensemble_training.load_ensemble_recipe("demo")
+
+
+def test_a_plan_leads_nowhere_else(trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    text = (copy / names.PLAN).read_text()
+    (copy / names.PLAN).write_text(text.replace('"name": "vit-mini8"', '"name": "../../elsewhere"'))
+    assert [m.name for m in ensemble_training.load_ensemble_recipe(copy).members] == ["d4resnet-tiny", "vit-mini8"]
+    for name in ("../x", "d4resnet-tiny"):
+        recipe = ensemble_training.load_ensemble_recipe(trained)
+        members = (recipe.members[0], with_settings(recipe.members[1], []))
+        wrong = dataclasses.replace(recipe, members=(members[0], dataclasses.replace(members[1], name=name)))
+        with pytest.raises(UserError, match=r"cannot be a folder|different names"):
+            validate_ensemble_recipe(wrong)

@@ -162,7 +162,9 @@ def test_an_image_in_memory_is_read_like_its_file(tmp_path: Path) -> None:
 def outcome(path: ImageFile, limits: images.Limits = images.LIMITS) -> str | list[tuple[int, bytes]]:
     """Return the pages and pixels of an image, or its error."""
     try:
-        return [(page, image.tobytes()) for page, image, *_ in images.iter_figures(path, None, None, limits)]
+        figures = list(images.iter_figures(path, None, None, limits))
+        errors = [str(figure.image) for figure in figures if isinstance(figure.image, UserError)]
+        return errors[0] if errors else [(page, image.tobytes()) for page, image, *_ in figures]  # type: ignore[union-attr]
     except UserError as error:
         return str(error)
 
@@ -174,5 +176,26 @@ def test_limits_on_pixels_and_pages(tmp_path: Path) -> None:
     assert len(outcome(path, images.Limits(80 * 80, 3))) == 3
     assert "more than 2 pages" in outcome(path, images.Limits(80 * 80, 2))
     assert "80 × 80 px, too large" in outcome(path, images.Limits(80 * 80 - 1))
-    with pytest.raises(UserError, match="at 1 µm/px is 320 × 320 px"):
-        next(images.iter_figures(path, None, 1.0, images.Limits(300 * 300)))
+    first = next(images.iter_figures(path, None, 1.0, images.Limits(300 * 300)))
+    assert isinstance(first.image, UserError) and "at 1 µm/px is 320 × 320 px" in str(first.image)
+
+
+def test_a_page_that_cannot_be_read_is_that_page(tmp_path: Path) -> None:
+    path = tmp_path / "stack.tif"
+    frames = [Image.new("RGB", (80, 80), (200, 150, value)) for value in (10, 20, 30)]
+    frames.insert(2, Image.new("L", (80, 80)))
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    figures = list(images.iter_figures(path, None, None))
+    assert [figure.page for figure in figures] == [0, 1, 2, 3]
+    assert [isinstance(figure.image, UserError) for figure in figures] == [False, False, True, False]
+    assert [figure.is_last for figure in figures] == [False, False, False, True]
+
+
+def test_a_tile_larger_than_its_image_is_not_decoded(tmp_path: Path) -> None:
+    """Pillow decodes a tile whole, whatever the size of the image."""
+    tifffile = pytest.importorskip("tifffile")
+    path = tmp_path / "bomb.tif"
+    small = np.zeros((64, 64, 3), np.uint8)
+    tifffile.imwrite(path, small, tile=(16_000, 16_000), photometric="rgb", compression="zlib")
+    [figure] = images.iter_figures(path, None, 0.25)
+    assert isinstance(figure.image, UserError) and "16000 × 16000 px, too large" in str(figure.image)

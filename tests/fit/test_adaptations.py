@@ -67,8 +67,10 @@ def short(name: str, adaptation: str, init_from: Path) -> Recipe:
 def predicted(folder: Path, member: str, cohort: Cohort) -> np.ndarray:
     """Return the logits of a run's member on images, through the public predictor."""
     opened = predictor.open_predictor(str(folder))
-    rows, _ = opened.predict(list(cohort.rows["patch_id"]), pack_images(cohort).image_N3HW)
-    return rows[rows["member"] == member].sort_values(["patch_id", "view"])["logit"].to_numpy()
+    outputs, _ = opened.predict(pack_images(cohort).image_N3HW)
+    logit = next(output.logit for output in outputs if output.name == member)
+    rows = table.member_rows(list(cohort.rows["patch_id"]), logit, part="test", fold=0, member=member)
+    return rows.astype({"patch_id": str, "view": str}).sort_values(["patch_id", "view"])["logit"].to_numpy()
 
 
 @pytest.mark.parametrize("adaptation", ADAPTATIONS)
@@ -82,7 +84,11 @@ def test_a_family_is_fitted_stored_and_scored(family: str, adaptation: str, toy_
         recipe = short(name, adaptation, weights_file(name, tmp_path))
         folder = run.start(recipe, toy_cohort, tmp_path / "run")
         rows = table.read(folder).scores
-        stored = rows[rows["member"] == "fold1-seed0"].sort_values(["patch_id", "view"])
+        stored = (
+            rows[rows["member"] == "fold1-seed0"]
+            .astype({"patch_id": str, "view": str})
+            .sort_values(["patch_id", "view"])
+        )
         left = toy_cohort.take(toy_cohort.rows["patch_id"].isin(stored["patch_id"]))
         np.testing.assert_allclose(predicted(folder, "fold1-seed0", left), stored["logit"], atol=2e-3)
         tensors = load_file(folder / "members" / "fold1-seed0" / "model.safetensors")
@@ -120,7 +126,11 @@ def test_the_other_adaptations_are_fitted_and_scored(adaptation: str, toy_cohort
     with registered_siblings("uni2-h") as [name]:
         folder = run.start(short(name, adaptation, weights_file(name, tmp_path)), toy_cohort, tmp_path / "run")
         stored = table.read(folder).scores
-        stored = stored[stored["member"] == "fold2-seed0"].sort_values(["patch_id", "view"])
+        stored = (
+            stored[stored["member"] == "fold2-seed0"]
+            .astype({"patch_id": str, "view": str})
+            .sort_values(["patch_id", "view"])
+        )
         left = toy_cohort.take(toy_cohort.rows["patch_id"].isin(stored["patch_id"]))
         np.testing.assert_allclose(predicted(folder, "fold2-seed0", left), stored["logit"], atol=2e-3)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mitotype.core import files, outputs
 from mitotype.core.errors import UserError, unknown_name
 from mitotype.deploy import from_run, hub
+from mitotype.deploy.bundle import HUB, shipped
 from mitotype.deploy.export import onnx
 from mitotype.deploy.export.formats import FORMATS
 
@@ -149,6 +150,9 @@ def export(bundle: str | Path, *, to: str = "onnx", out: str | Path | None = Non
     if to not in FORMATS:
         raise unknown_name("format", str(to), FORMATS, "mitotype export --help")
     if out is None and to == "onnx":
+        if str(bundle).startswith(HUB) or str(bundle) in shipped():
+            what = f"The bundle '{bundle}' is not yours to change."
+            raise UserError(what, fix="name a file, as in --out model.onnx, or copy the bundle")
         return onnx.add_graph(str(bundle))
     if out is None:
         raise UserError(f"The format '{to}' is a folder of its own.", fix="name it: --out FOLDER")

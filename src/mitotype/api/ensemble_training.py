@@ -14,15 +14,16 @@ from mitotype.api.data import Data, source_names
 from mitotype.api.ensembles import Ensemble, make
 from mitotype.api.progress import LOGGER, Progress, log_notes
 from mitotype.api.training import claimed, find_recipe, read_training_cohort
-from mitotype.core import files, outputs, records
+from mitotype.core import outputs, records
 from mitotype.core.cpu_limit import use_threads
 from mitotype.core.errors import UserError
 from mitotype.core.folder_lock import OccupiedError, exclusive
 from mitotype.core.interrupts import continued_by
 from mitotype.core.run_layout import EnsemblePlan, names, now, read_plan, read_run
 from mitotype.core.schema import Cohort
+from mitotype.datasets.splits import digest_of_labels
 from mitotype.fit import run as runs
-from mitotype.fit.ensemble_recipe import EnsembleRecipe, from_plan, validate_ensemble_recipe
+from mitotype.fit.ensemble_recipe import RULES, EnsembleRecipe, from_plan, validate_ensemble_recipe
 from mitotype.fit.train import distributed
 
 
@@ -201,7 +202,7 @@ def _plan(
         abstention=recipe.abstention,
         sources=list(data),
         hold_out=list(hold_out),
-        digest=files.digest_of(*sorted(map(str, cohort.rows["patch_id"]))),
+        digest=digest_of_labels(cohort),
         device=device,
         started=now(),
     )
@@ -212,6 +213,7 @@ def _stored(plan: EnsemblePlan, folder: Path) -> EnsemblePlan:
     if not names.is_plan(folder):
         return plan
     stored = read_plan(folder)
-    if replace(stored, started=plan.started, device=plan.device, sources=plan.sources) != plan:
+    free = ["started", "device", "sources", *(RULES if not names.is_finished(folder) else ())]
+    if replace(stored, **{name: getattr(plan, name) for name in free}) != plan:
         raise OccupiedError(f"'{folder}' already contains another ensemble.", fix=outputs.OTHER_FOLDER)
-    return stored
+    return replace(plan, started=stored.started, sources=stored.sources)

@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.heads import LinearHead
-from mitotype.backbones.model_spec import NORMALIZATION, backbones
+from mitotype.backbones.model_spec import NORMALIZATION, Backbone, backbones
 from mitotype.core import seeds
-from mitotype.core.errors import UserError, unknown_name
+from mitotype.core.errors import UserError, first_line, unknown_name
 from mitotype.core.run_layout import ArchitectureRecord as Architecture
 
 
@@ -31,6 +31,40 @@ class Outputs:
     embedding_BD: Tensor
     tokens: Tensor | None = None
     aux: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+# Keyword arguments that decide what timm loads or builds, not how a layer works. A record that comes with a bundle has none.
+RESERVED_KWARGS = (
+    "checkpoint_path",
+    "cache_dir",
+    "features_only",
+    "scriptable",
+    "exportable",
+    "no_jit",
+    "num_classes",
+    "img_size",
+)
+
+
+def _build_trunk(backbone: Backbone, size_px: int, architecture: Architecture) -> Any:
+    """Return the trunk. Raises a UserError for keyword arguments that are no numbers, are reserved, or do not fit the net."""
+    for name, value in architecture.model_kwargs.items():
+        is_reserved = name in RESERVED_KWARGS or name.startswith("pretrained")
+        is_number = all(
+            isinstance(item, int | float) for item in (value if isinstance(value, list | tuple) else [value])
+        )
+        if is_reserved or not is_number:
+            what = f"model_kwargs of {architecture.backbone} has {name}={value!r}."
+            raise UserError(what[:300], allowed="numbers for the net's own layers, such as drop_path_rate=0.1")
+    try:
+        return backbone.build(backbone.spec, size_px, dict(architecture.model_kwargs))
+    except TypeError as error:
+        if not architecture.model_kwargs:
+            raise
+        names = ", ".join(architecture.model_kwargs)
+        raise UserError(
+            f"{architecture.backbone} does not take model_kwargs {names}: {first_line(error)}.", fix="remove it"
+        ) from error
 
 
 class Classifier(nn.Module):
@@ -53,7 +87,7 @@ class Classifier(nn.Module):
             raise unknown_name("normalization", architecture.normalization, NORMALIZATION, "mitotype backbones")
         self.architecture, self.spec = architecture, spec
         self.size_px = spec.check_size(architecture.size_px, architecture.backbone)
-        self.trunk = backbone.build(spec, self.size_px, dict(architecture.model_kwargs))
+        self.trunk = _build_trunk(backbone, self.size_px, architecture)
         if base_state is not None:
             load_trunk(self.trunk, base_state, architecture.backbone)
         adaptation = adaptations.build(architecture.adaptation)

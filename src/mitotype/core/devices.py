@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from mitotype.core import extras
 from mitotype.core.errors import UserError
 
 
 def resolve_device(device: str, *, local: bool = True) -> str:
-    """Return the device; "auto" is the GPU if torch sees one, else the CPU. Raises a UserError for a GPU that is absent."""
+    """Return the device; "auto" is the GPU if one is available to torch, else the CPU. Raises a UserError for a GPU that is absent."""
     if device == "cpu":
         return device
-    if device != "auto" and not device.startswith("cuda"):
+    if device != "auto" and not re.fullmatch(r"cuda(:\d{1,3})?", device):
         raise UserError(f"There is no device '{device}'.", allowed="auto, cpu, cuda, cuda:1 …")
     try:
         with extras.translated():
@@ -26,4 +28,7 @@ def resolve_device(device: str, *, local: bool = True) -> str:
             "No GPU is visible to torch on this machine.",
             fix="use --device cpu (so does resume), or see: mitotype doctor",
         )
+    number = int(device.partition(":")[2] or 0)
+    if local and number >= torch.cuda.device_count():
+        raise UserError(f"There is no GPU number {number}.", allowed=f"0 to {torch.cuda.device_count() - 1}")
     return device

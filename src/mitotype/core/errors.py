@@ -90,3 +90,8 @@ class ErrorCollector:
             if len(self.errors) > self.max_shown:
                 lines.append(f"- and {len(self.errors) - self.max_shown} more")
             raise UserError(f"{len(self.errors)} errors:\n" + "\n".join(lines))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, of at most 200 characters; the name of its class where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

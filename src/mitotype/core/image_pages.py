@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PAGES = 100_000
+TILE_WIDTH, TILE_LENGTH = 322, 323  # tags of a TIFF
 # Tags of a TIFF, by their numbers.
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, COMPRESSION, DESCRIPTION, X_RESOLUTION, RESOLUTION_UNIT = 254, 255, 259, 270, 282, 296
 REDUCED, MASK = (
@@ -83,6 +84,13 @@ def check_page(image: Image, page: int, path: ImageFile) -> None:
         image.seek(page)
     if _is_reduced(image):
         raise UserError(f"Page {page} of '{path}' is a reduced-resolution page, not a figure.", fix="leave it out")
+
+
+def tile_size(image: Image) -> tuple[int, int]:
+    """Return width and height of a tile of a page in px, which may be larger than the page; 0 × 0 without tiles."""
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    width, height = (int(tags.get(tag, 0)) for tag in (TILE_WIDTH, TILE_LENGTH))
+    return width, height
 
 
 def _is_reduced(image: Image) -> bool:

@@ -5,6 +5,7 @@ Shapes: H, W height and width in px; 3 red, green, blue.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mitotype.core import files, image_pages, walk
 from mitotype.core.encoded_image import ImageFile
-from mitotype.core.errors import UserError
+from mitotype.core.errors import UserError, first_line
 from mitotype.core.image_pages import MAX_PAGES
 from mitotype.core.schema import MPP_UM
 
@@ -66,10 +67,10 @@ def iter_pages(path: Path, pages: Iterable[int] | None = None) -> Iterator[tuple
 
 
 class Figure(NamedTuple):
-    """A page that is a figure, `image_HW3` at 0.25 µm/px, and its file: the last of its figures, its pages that are none."""
+    """A page that is a figure: `image_HW3` at 0.25 µm/px or its error, whether it is the file's last, the file's other pages."""
 
     page: int
-    image: np.ndarray
+    image: np.ndarray | UserError
     is_last: bool
     others: int
 
@@ -87,7 +88,8 @@ LIMITS = Limits()
 def iter_figures(path: ImageFile, page: int | None, mpp_um: float | None, limits: Limits = LIMITS) -> Iterator[Figure]:
     """Yield the figures of a file, or its given page.
 
-    `mpp_um` is that of the file if it has been set, see `scale_of`. Raises a UserError, see `iter_pages`.
+    `mpp_um` is that of the file if it has been set, see `scale_of`. A page that cannot be read is yielded as its error. Raises a
+    UserError for a file whose pages cannot be listed, see `iter_pages`.
     """
     import numpy as np
 
@@ -95,10 +97,16 @@ def iter_figures(path: ImageFile, page: int | None, mpp_um: float | None, limits
         header = _header(image, page, path, limits.max_pages)
         scale_um = scale_of(header, mpp_um, path)
         for number in header.pages:
-            image_pages.check_page(image, number, path)
-            _check_header(image, path, limits.max_pixels)
-            image_HW3 = at_scale(np.asarray(image), scale_um, path, limits.max_pixels)
-            yield Figure(number, image_HW3, number == header.pages[-1], header.others)
+            is_last = number == header.pages[-1]
+            try:
+                with _translated(path):
+                    image_pages.check_page(image, number, path)
+                    _check_header(image, path, limits.max_pixels)
+                    image_HW3 = at_scale(np.asarray(image), scale_um, path, limits.max_pixels)
+            except UserError as error:
+                yield Figure(number, error, is_last, header.others)
+                continue
+            yield Figure(number, image_HW3, is_last, header.others)
 
 
 class Header(NamedTuple):
@@ -124,8 +132,8 @@ def _header(image: Image, page: int | None, path: ImageFile, max_pages: int = MA
 
 @contextmanager
 def _open(path: ImageFile) -> Iterator[Image]:
-    """Open an image file. Whatever a decoder raises inside the block becomes a UserError that names the file."""
-    from PIL import Image, UnidentifiedImageError
+    """Open an image file; see `_translated`."""
+    from PIL import Image
 
     if isinstance(path, Path) and not walk.is_file(path):
         raise UserError(f"There is no image at '{path}'.")
@@ -136,9 +144,20 @@ def _open(path: ImageFile) -> Iterator[Image]:
             allowed=f"1 to {MAX_BYTES} bytes",
             fix="copy it again from its source",
         )
+    with (
+        _translated(path),
+        Image.open(path if isinstance(path, Path) else path.open(), formats=FORMATS) as image,
+    ):
+        yield image
+
+
+@contextmanager
+def _translated(path: ImageFile) -> Iterator[None]:
+    """Raise a UserError that names the file for whatever a decoder raises inside the block."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with Image.open(path if isinstance(path, Path) else path.open(), formats=FORMATS) as image:
-            yield image
+        yield
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -163,8 +182,7 @@ def _open(path: ImageFile) -> Iterator[Image]:
                 allowed=", ".join(FORMATS),
                 fix="convert it, or leave it out",
             ) from error
-        first_line = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        reason = "its header cannot be read" if is_unidentified else first_line
+        reason = "its header cannot be read" if is_unidentified else first_line(error)
         raise UserError(
             f"The image '{path}' is damaged: {reason}.", fix="copy it again from its source, or leave it out"
         ) from error
@@ -179,7 +197,7 @@ def _has_magic(path: ImageFile) -> bool:
 def scale_of(header: Header, mpp_um: float | None, path: ImageFile) -> float:
     """Return the µm/px to use for a file: `mpp_um` if the user has set it, else 0.25, as published.
 
-    Raises a UserError for a file that states another one: read at the wrong scale it would get a wrong answer.
+    Raises a UserError for a file that states another one: read at the wrong scale its prediction would be wrong.
     """
     if mpp_um is not None:
         return check_mpp(mpp_um, f"'{path}'")
@@ -194,7 +212,7 @@ def scale_of(header: Header, mpp_um: float | None, path: ImageFile) -> float:
 
 def _check_header(image: Image, path: ImageFile, max_pixels: int = MAX_PIXELS) -> None:
     """Raise a UserError by the header alone, before a pixel is decoded."""
-    width, height = image.size
+    width, height = max(image.size, image_pages.tile_size(image), key=math.prod)  # a tile is decoded whole
     if width * height > max_pixels:
         raise UserError(
             f"The image '{path}' is {width} × {height} px, too large for a patch.",

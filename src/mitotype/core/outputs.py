@@ -26,6 +26,7 @@ CONTENTS = {
     names.ENSEMBLE: "an ensemble",
     names.PLAN: "an ensemble that is trained",
     "benchmark.json": "a benchmark",
+    "ablation.json": "an ablation",
     "synthetic.json": "a synthetic cohort",
 }
 

@@ -105,3 +105,11 @@ def drop_repeated_figures(cohort: Cohort) -> Cohort:
         return cohort
     note = f"{cohort.name}: {int(repeated.sum())} patches repeat a figure of the cohort and were dropped"
     return Cohort(cohort.name, rows[~repeated].reset_index(drop=True), (*cohort.notes, note))
+
+
+def digest_of_labels(cohort: Cohort) -> str:
+    """Return the digest of the names and the labels of the patches of a cohort."""
+    rows = cohort.rows.sort_values("patch_id")
+    return files.digest_of(
+        *(f"{patch_id} {label}" for patch_id, label in zip(rows["patch_id"], rows["label"], strict=True))
+    )

@@ -32,7 +32,7 @@ LOGGER = logging.getLogger("mitotype")
 class Page(NamedTuple):
     """A page of a file as its centred `image_3HW`, or its error; the last of its file, with the pages that are no figures."""
 
-    path: ImageFile
+    path: str
     page: int
     image: np.ndarray | UserError
     is_last: bool
@@ -80,20 +80,31 @@ def check_explainable(predictor: Predictor) -> None:
 
 
 def read_pages(sources: Iterable[Source], needs_px: int, limits: images.Limits = images.LIMITS) -> Iterator[Page]:
-    """Yield the pages of all files; the first error of a file is its last page."""
+    """Yield the pages of all files, those that cannot be read as their errors; a file that cannot be opened is one page."""
     for path, mpp_um, only, image_HW3 in sources:
         page = only or 0
         try:
             if image_HW3 is not None:
                 image = images.at_scale(image_HW3, MPP_UM if mpp_um is None else mpp_um, path)
                 images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, _center(image, needs_px), True)
+                yield Page(str(path), page, _center(image, needs_px), True)
                 continue
-            for page, image, is_last, others in images.iter_figures(path, only, mpp_um, limits):
-                images.check_large_enough(image, needs_px, path)
-                yield Page(path, page, _center(image, needs_px), is_last, others)
+            for figure in images.iter_figures(path, only, mpp_um, limits):
+                image_3HW = _checked(figure.image, needs_px, path)
+                yield Page(str(path), figure.page, image_3HW, figure.is_last, figure.others)
         except UserError as error:
-            yield Page(path, page, error, True)
+            yield Page(str(path), only or 0, error, True)
+
+
+def _checked(image: np.ndarray | UserError, needs_px: int, path: ImageFile) -> np.ndarray | UserError:
+    """Return the centre of an image as `image_3HW`, or the error of one that is too small or was not read."""
+    if isinstance(image, UserError):
+        return image
+    try:
+        images.check_large_enough(image, needs_px, path)
+    except UserError as error:
+        return error
+    return _center(image, needs_px)
 
 
 def _center(image_HW3: np.ndarray, px: int) -> np.ndarray:
@@ -118,7 +129,7 @@ def predict_pages(predictor: Predictor, chunk: Sequence[Page], explain: bool) ->
         if isinstance(image, UserError):
             yield failed(path, page, image)
         else:
-            yield msgspec.structs.replace(next(scored), path=str(path), page=page)
+            yield msgspec.structs.replace(next(scored), path=path, page=page)
 
 
 def _predict_images(predictor: Predictor, image_list_3HW: list[np.ndarray], explain: bool) -> Iterator[Prediction]:

@@ -41,6 +41,8 @@ def fetch(address: str) -> Path:
     api = HfApi()
     with translated_refusals(f"'{address}' could not be fetched", "check the name, the network and hf auth login"):
         commit = revision if COMMIT.fullmatch(revision) else api.repo_info(repository, revision=revision).sha or ""
+    if not COMMIT.fullmatch(commit):  # it becomes the name of a folder
+        raise UserError(f"The hub gives no commit for '{address}'.", fix="name a commit: hf://OWNER/NAME@COMMIT")
     with cache.held("bundles", f"{repository.replace('/', '--')}--{commit}") as folder:
         if not names.is_bundle(folder):
             with tempfile.TemporaryDirectory(dir=folder.parent) as directory:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mitotype.core import files
 from mitotype.core.cpu_limit import n_threads
-from mitotype.core.errors import UserError
+from mitotype.core.errors import UserError, first_line
 from mitotype.core.run_layout import BundleRecord, GraphRecord, graph_digest, names, read_metadata
 from mitotype.deploy.runtime import MemberOutputs, OnProgress
 
@@ -66,7 +66,7 @@ class OnnxRuntime:
         try:
             return onnxruntime.InferenceSession(self._raw, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own errors have no common class
-            reason = str(error).splitlines()[0][:200]
+            reason = first_line(error)
             raise UserError(
                 f"The graph '{self._source}' cannot be opened: {reason}.", fix="copy it again from its source"
             ) from error

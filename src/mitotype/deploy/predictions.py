@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Struct
 
 from mitotype.core import extras, files, outputs, records, tables, walk
-from mitotype.core.encoded_image import ImageFile
 from mitotype.core.errors import UserError
 from mitotype.core.interrupts import Interrupted
 
@@ -75,10 +74,10 @@ class Prediction(Struct, frozen=True, omit_defaults=True, rename={"label_name": 
     error: str = ""
 
 
-def failed(path: ImageFile, page: int, error: UserError) -> Prediction:
+def failed(path: str, page: int, error: UserError) -> Prediction:
     """Return the row of an image that cannot be classified."""
     nan = float("nan")
-    return Prediction(str(path), page, nan, "", "", nan, (), error=error.what)
+    return Prediction(path, page, nan, "", "", nan, (), error=error.what)
 
 
 def to_rows(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:

@@ -8,11 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from mitotype.core.errors import ErrorCollector, UserError, unknown_name
+from mitotype.core.records import FileName
 from mitotype.core.run_layout import EnsemblePlan, read_plan
-from mitotype.fit.recipe import Recipe, with_settings
+from mitotype.fit.recipe import FIELDS, Recipe, with_settings
 from mitotype.fit.validate import validate_recipe
+from mitotype.scores.abstentions import abstentions
 from mitotype.scores.combiners import combiners
+from mitotype.scores.thresholds import thresholds
 
 RULES = ("combiner", "calibration", "threshold", "abstention")  # the fields besides name and members
 
@@ -82,9 +87,11 @@ class EnsembleRecipe:
         changed, members = dict[str, Any](), {member.name: member for member in self.members}
         errors = ErrorCollector()
         for setting in settings:
-            field, _, value = (part.strip() for part in setting.partition("="))
+            field, equals, value = (part.strip() for part in setting.partition("="))
             member, dot, of_member = field.partition(".")
             with errors.capture():
+                if not equals or (field == "combiner" and not value):
+                    raise UserError(f"'{setting}' changes nothing.", allowed="FIELD=VALUE, as in epochs=5")
                 if field in RULES and value:
                     changed[field] = value
                 if dot and member not in members:
@@ -131,16 +138,39 @@ def read_ensemble_recipe(folder: Path) -> EnsembleRecipe:
 
 
 def from_plan(plan: EnsemblePlan) -> EnsembleRecipe:
-    members = tuple(Recipe.from_dict(fields) for fields in plan.members.values())
+    members = tuple(Recipe.from_dict({**fields, "name": name}) for name, fields in plan.members.items())
     return EnsembleRecipe(name=plan.name, members=members, **{rule: getattr(plan, rule) for rule in RULES})
 
 
 def validate_ensemble_recipe(recipe: EnsembleRecipe) -> None:
-    """Raise a UserError for an invalid combiner and for everything that `validate_recipe` reports of a member."""
+    """Raise a UserError for rules and names that are not valid, and for everything that `validate_recipe` reports of a member."""
     errors = ErrorCollector()
+    names = [member.name for member in recipe.members]
     with errors.capture():
-        combiners.read(recipe.combiner)
+        combiners.read(recipe.combiner).check_sources(names)
+    with errors.capture():
+        FIELDS["calibration"].check(recipe.calibration)
+    for build, rule in ((thresholds.build, recipe.threshold), (abstentions.build, recipe.abstention)):
+        with errors.capture():
+            build(rule)
+    with errors.capture():
+        _check_names(names)
     for member in recipe.members:
         with errors.capture():
             validate_recipe(member)
     errors.raise_if_any()
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Check that each name is that of one folder."""
+    if not names or len(set(names)) < len(names):
+        raise UserError(
+            f"The members of the ensemble are called {', '.join(names) or 'nothing'}.", allowed="different names"
+        )
+    for name in names:
+        try:
+            msgspec.convert(name, FileName)
+        except msgspec.ValidationError as error:
+            raise UserError(
+                f"The member '{name}' cannot be a folder.", allowed="letters, digits and _ . + -"
+            ) from error

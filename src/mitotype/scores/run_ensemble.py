@@ -30,14 +30,12 @@ from mitotype.scores import decision as decisions
 from mitotype.scores import table
 from mitotype.scores.combiners import FittedSum, combiners
 from mitotype.scores.combiners.rule import FittedCombiner
-from mitotype.scores.decision import Decision
+from mitotype.scores.decision import FOLDS, Decision
 from mitotype.scores.ensemble import Combiner, by_source
 from mitotype.scores.member_table import by_member
 from mitotype.scores.sources import SourceRows, source_rows, weighted
 from mitotype.scores.table import Scores
 from mitotype.scores.unseen import check_unseen
-
-FOLDS = 5  # of the cross-fitted rows of a combiner
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,7 @@ def fit(
     """
     rule = combiners.read(combiner)
     names_of_sources = _source_names(run_dirs)
+    rule.check_sources(names_of_sources)
     read = [_read_source(run_dir, name) for run_dir, name in zip(run_dirs, names_of_sources, strict=True)]
     scores, dropped = _shared([source for source, _ in read])
     of_runs = [records.read(run_dir / names.DECISION, DecisionRecord, what="decision") for run_dir in run_dirs]

@@ -52,6 +52,7 @@ class Service:
         with self._accepted(), self.metrics.seconds.time():
             sources = await read_sources(request, self.limits)
             pages = await asyncio.get_running_loop().run_in_executor(self._decoders, self._read, sources)
+            del sources  # the bodies of requests that wait are not held
             if len(pages) > self.limits.max_images:
                 raise too_many(self.limits)
             predictions = await self.batcher.predict(pages)

@@ -54,14 +54,18 @@ def access_to(address: Address) -> Access:
 
 
 def _read_token(path: Path | None) -> str:
-    """Return the token in a file, else that of the environment, else "". Raises a UserError for one that is easy to guess."""
+    """Return the token in a file, else that of the environment, else "". Raises a UserError for one that is too short."""
     source = f"The token in '{path}'" if path else f"The token in {TOKEN_VARIABLE}"
-    raw = files.read_bytes(path, what="token", max_bytes=4096) if path else os.environ.get(TOKEN_VARIABLE, "").encode()
+    raw = (
+        files.read_bytes(path, what="token", max_bytes=4096)
+        if path
+        else os.fsencode(os.environ.get(TOKEN_VARIABLE, ""))
+    )
     token = raw.decode("ascii", errors="replace").strip()
     is_word = token.isascii() and token.isprintable() and " " not in token
     if (token or path) and (len(token) < MIN_TOKEN or not is_word):
         raise UserError(
-            f"{source} is no token.",
+            f"{source} cannot be used.",
             allowed=f"at least {MIN_TOKEN} ASCII characters without spaces",
             fix="make one: openssl rand -hex 32",
         )
@@ -73,7 +77,7 @@ def listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
         return socket.create_server((address.host, address.port), family=family, backlog=2048)
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, OverflowError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{address.host}, port {address.port}, cannot be used: {reason}.", fix="choose another --port or --host"
@@ -81,7 +85,7 @@ def listen(address: Address) -> socket.socket:
 
 
 def new_server(app: FastAPI) -> uvicorn.Server:
-    """Return a server without logs of requests that believes no header of a proxy."""
+    """Return a server without logs of requests, which ignores the headers of proxies."""
     config = uvicorn.Config(
         app, lifespan="on", ws="none", log_config=None, access_log=False, proxy_headers=False, server_header=False
     )

@@ -19,9 +19,11 @@ from mitotype.core.errors import UserError
 from mitotype.core.run_layout import CombinerRecord, bundle_digest, graph_digest, names, read_bundle
 from mitotype.core.schema import NOTICE
 from mitotype.deploy import bundle
-from mitotype.deploy.export.bundle_net import BundleNet
+from mitotype.deploy.export import onnx as onnx_export
+from mitotype.deploy.export.bundle_net import BundleNet, mean_probability
 from mitotype.deploy.export.onnx import to_onnx
 from mitotype.deploy.predictor import Predictor, open_predictor
+from mitotype.scores.calibrate import logit_of, sigmoid
 from mitotype.scores.decision import Decided
 
 MEMBERS = ("all-seed0", "all-seed1")
@@ -109,3 +111,25 @@ def test_a_frame_that_is_no_crop_and_a_bundle_without_nets_are_refused(tmp_path:
         to_onnx(bundle.shipped()["morphology"])
     with pytest.raises(UserError, match="No format is called 'onx'"):
         api.export("default", to="onx", out=tmp_path / "x.onnx")
+
+
+def test_the_mean_of_probabilities_holds_where_float32_rounds_them() -> None:
+    logit_NK = np.array([[14.0, 15.0], [18.0, 19.0], [-18.0, -19.0], [0.2, -0.4], [40.0, 41.0]])
+    expected = logit_of(sigmoid(logit_NK[:4]).mean(1))
+    computed = mean_probability(torch.tensor(logit_NK, dtype=torch.float32)).numpy()
+    np.testing.assert_allclose(computed[:4], expected, atol=2e-4)
+    assert 40 < computed[4] < 41
+
+
+@pytest.mark.parametrize("source", ["default", "hf://owner/name@main"])
+def test_a_bundle_of_others_is_exported_into_a_file_only(source: str) -> None:
+    with pytest.raises(UserError, match="not yours to change"):
+        api.export(source)
+
+
+def test_a_graph_is_added_to_a_bundle_of_0_1_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(Path(__file__).parents[2] / "golden" / "v0_1_0" / "bundle", tmp_path / "bundle")
+    monkeypatch.setattr(onnx_export, "to_onnx", lambda folder: b"graph")
+    onnx_export.add_graph(str(folder))
+    record = read_bundle(folder)
+    assert record.format == 2 and "model.onnx" in record.files and not (folder / ".lock").exists()

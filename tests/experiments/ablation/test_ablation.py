@@ -126,3 +126,31 @@ def test_an_ablation_of_an_ensemble_compares_its_runs(tiny: Recipe, toy_cohort: 
     scores = Subject(recipe).read_scores(tmp_path / "out" / "confirm" / "complete")
     assert set(scores.scores["member"]) == {f"{name}/fold{fold}-seed0" for name in "ab" for fold in (1, 2)}
     assert ablation.ablate(config).record == result.record
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": (7,)}, "The folds 7 are not those of the data"),
+        ({"folds": ()}, "are not those of the data"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"recipe": "morphology"}, "are not trained by steps"),
+        ({"recipe": "pretrain"}, "folds is 'none'"),
+        ({"n_runs": 16}, "ingredients|No design"),
+    ],
+)
+def test_what_could_not_be_completed_is_refused_at_once(
+    changes: dict[str, object], message: str, tiny: Recipe, toy_cohort: Cohort, tmp_path: Path
+) -> None:
+    recipe = dataclasses.replace(tiny, objective="adaptive_focal + 0.1 * supcon", epochs=1, folds="2")
+    name = changes.pop("recipe", None)
+    config = ablation.AblationConfig(
+        out=tmp_path / "a",
+        recipe=recipes.get(str(name))() if name else recipe,
+        cohort=toy_cohort,
+        folds=(1,),
+        device="cpu",
+    )
+    with pytest.raises(UserError, match=message):
+        ablation.ablate(dataclasses.replace(config, **changes))  # type: ignore[arg-type]
+    assert not (tmp_path / "a").exists()

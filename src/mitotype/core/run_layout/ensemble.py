@@ -55,7 +55,7 @@ class EnsembleRecord(Format2, frozen=True, kw_only=True):
 class EnsemblePlan(Format2, frozen=True, kw_only=True):
     """plan.json: an ensemble recipe and its data, for the training of every member in a folder of its name.
 
-    `members` has every field of each recipe; `digest` is that of the patches' names.
+    `members` has every field of each recipe; `digest` is that of the patches' names and labels.
     """
 
     name: Name

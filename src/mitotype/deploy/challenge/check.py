@@ -17,7 +17,7 @@ from mitotype.core import files, walk
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names
 from mitotype.deploy.challenge import build_folder, interface
-from mitotype.deploy.challenge.entry import classify_stack
+from mitotype.deploy.challenge.entry import MODEL_PATH, classify_stack
 
 N_RUNS = 3
 TOLERANCE = 1e-4  # of P(atypical) between two processes: a GPU does not repeat its sums exactly
@@ -140,7 +140,8 @@ def _measured(command: list[str]) -> _Run:
     """Run a command. Raises a UserError with what it printed if it fails."""
     start = time.perf_counter()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+        environment = {name: value for name, value in os.environ.items() if name != MODEL_PATH}
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
         elapsed = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -160,8 +161,8 @@ def _compare(written: list[tuple[str, float]], expected: list[tuple[str, float]]
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): files.sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): files.sha256(path) for path in walk.iter_files(folder, ("",))}
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in walk.iter_files(folder, ("",)))

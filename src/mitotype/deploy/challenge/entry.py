@@ -12,7 +12,7 @@ from mitotype.core import images
 from mitotype.core.cpu_limit import use_threads
 from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names, read_member
+from mitotype.core.run_layout import names, read_bundle, read_member
 from mitotype.core.schema import MPP_UM, NOTICE
 from mitotype.deploy.challenge import interface
 from mitotype.deploy.classify import classify
@@ -69,6 +69,7 @@ def classify_stack(input_dir: Path, model_dir: Path) -> list[Prediction]:
 
 def needs_torch(model_dir: Path) -> bool:
     """Return whether a bundle has nets and no graph of them."""
-    if (model_dir / names.GRAPH).is_file():
+    record = read_bundle(model_dir)
+    if names.GRAPH in record.files:
         return False
-    return any(read_member(folder).feature is None for folder in names.member_dirs(model_dir))
+    return any(read_member(names.member_dir(model_dir, name)).feature is None for name in record.members)

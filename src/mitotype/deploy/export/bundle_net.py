@@ -61,11 +61,17 @@ class BundleNet(nn.Module):
             if member in combiner.members or not combiner.members:
                 columns = [i for i, (name, _) in enumerate(views) if name in combiner.views or not combiner.views]
                 value_NV = torch.stack([logit_NV[:, i] for i in columns], 1)
-                by_member[member] = (torch.sigmoid(value_NV) if is_probability else value_NV).mean(1)
+                by_member[member] = mean_probability(value_NV) if is_probability else value_NV.mean(1)
         if combiner.kind == "weighted":
             return _weighted(combiner, by_member)
-        mean_N = torch.stack(list(by_member.values())).mean(0)
-        return torch.logit(mean_N, eps=1e-7) if is_probability else mean_N
+        logit_NM = torch.stack(list(by_member.values()), 1)
+        return mean_probability(logit_NM) if is_probability else logit_NM.mean(1)
+
+
+def mean_probability(logit_NK: Tensor) -> Tensor:
+    """Return the logit of the mean of σ(logit) over K, which float32 holds also where the mean rounds to 1."""
+    log_p_N, log_q_N = (torch.logsumexp(nn.functional.logsigmoid(z), 1) for z in (logit_NK, -logit_NK))
+    return log_p_N - log_q_N
 
 
 def _center_crop(image_N3HW: Tensor, crop_px: int) -> Tensor:

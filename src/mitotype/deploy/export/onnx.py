@@ -6,7 +6,9 @@ kernels. A session expands them when it opens; all that is constant and small is
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from msgspec.structs import replace
 
 from mitotype.core import extras, files, records
 from mitotype.core.errors import UserError
+from mitotype.core.folder_lock import exclusive
 from mitotype.core.run_layout import GraphRecord, bundle_digest, graph_digest, names, read_bundle
 from mitotype.core.schema import PATCH_PX
 from mitotype.deploy.bundle import find_bundle
@@ -40,12 +43,15 @@ def add_graph(source: str) -> Path:
     Weights, decision and card are left as they are.
     """
     folder = find_bundle(source)
-    record = read_bundle(folder)
     path = folder / names.GRAPH
-    files.write_bytes(path, to_onnx(folder))
-    digests = dict(sorted((record.files | {names.GRAPH: files.sha256(path)}).items()))
-    record = replace(record, files=digests)
-    records.write(folder / names.BUNDLE, replace(record, digest=bundle_digest(record)))
+    with exclusive(folder):
+        record, raw = read_bundle(folder), to_onnx(folder)
+        digests = dict(sorted((record.files | {names.GRAPH: hashlib.sha256(raw).hexdigest()}).items()))
+        record = replace(record, format=2, files=digests)
+        files.write_bytes(path, raw)
+        records.write(folder / names.BUNDLE, replace(record, digest=bundle_digest(record)))
+    with suppress(OSError):  # Windows removes no open file
+        (folder / names.LOCK).unlink()  # a bundle is its files and nothing else
     return path
 
 

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from mitotype.core import extras, files
-from mitotype.core.errors import UserError
+from mitotype.core.errors import UserError, first_line
 from mitotype.core.schema import CLASS_NAMES
 from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.export import export_folder
@@ -87,7 +87,7 @@ def _loaded(folder: Path, made: TimmNet) -> nn.Module:
     try:
         net: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:  # whatever a net's own code raises
-        reason = str(error).splitlines()[0][:200]
+        reason = first_line(error)
         backbone = made.classifier.architecture.backbone
         raise UserError(
             f"timm does not build the '{backbone}' of this bundle: {reason}.", fix="use --to onnx"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
-from mitotype.core.run_layout import CombinerRecord
+from mitotype.core.run_layout import CombinerRecord, CrossFitUnit
 from mitotype.experiments.ablation.effects import Effect, decided, paired_effect
 from mitotype.scores.combiners import combiners
+from mitotype.scores.decision import FOLDS
 from mitotype.scores.ensemble import Combiner, source_of
-from mitotype.scores.run_ensemble import FOLDS
 from mitotype.scores.sources import source_rows
 from mitotype.scores.table import Scores
 
@@ -23,6 +24,7 @@ class CrossFitted:
     """A combiner whose out-of-fold rows come from fits on other cases."""
 
     rule: str
+    unit: CrossFitUnit = "case"
 
     @property
     def record(self) -> CombinerRecord:
@@ -30,30 +32,33 @@ class CrossFitted:
 
     def apply(self, scores: Scores) -> pd.DataFrame:
         """Return one row per patch, see `Combiner.apply`."""
-        rows = source_rows(scores)
+        rows = source_rows(scores, unit=self.unit)
         _, logit_N = combiners.read(self.rule).cross_fit(rows, FOLDS, 0)
         return rows.rows[["patch_id", "part", "member_sd", "members", "views"]].assign(logit=logit_N)
 
 
-def effects(scores: Scores, *, n_boot: int) -> list[Effect]:
+def effects(scores: Scores, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Effect]:
     """Return what views, seeds, each run of an ensemble, a stack, the mean of probabilities and a fitted threshold change."""
-    complete = decided(scores)
-    return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete)]
+    decide = functools.partial(decided, scores, unit=unit)
+    complete = decide()
+    return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete, decide, unit)]
 
 
-def _alternatives(scores: Scores, complete: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+def _alternatives(
+    scores: Scores, complete: pd.DataFrame, decide: Callable[..., pd.DataFrame], unit: CrossFitUnit
+) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
     """Yield what differs, the rows with it, and those without it."""
     views, members = scores.scores["view"].unique(), scores.scores["member"].unique()
     if len(views) > 1 and IDENTITY in views:
-        yield f"{len(views)} views", complete, decided(scores, Combiner(views=(IDENTITY,)))
+        yield f"{len(views)} views", complete, decide(Combiner(views=(IDENTITY,)))
     first = [member for member in members if str(member).endswith("-seed0")]
     if len(first) < len(members):
-        yield f"{len(members) // max(len(first), 1)} seeds", complete, decided(scores, Combiner(members=tuple(first)))
+        yield f"{len(members) // max(len(first), 1)} seeds", complete, decide(Combiner(members=tuple(first)))
     runs = list(dict.fromkeys(source_of(str(member)) for member in members if "/" in str(member)))
     for run in runs if len(runs) > 1 else ():
         others = tuple(str(member) for member in members if source_of(str(member)) != run)
-        yield run, complete, decided(scores, Combiner(members=others))
+        yield run, complete, decide(Combiner(members=others))
     if len(runs) > 1:
-        yield "logistic stack, not the mean", decided(scores, CrossFitted("stack")), complete
-    yield "mean of probabilities, not of logits", decided(scores, Combiner("mean_probability")), complete
-    yield "fitted threshold, not 0.5", complete, decided(scores, threshold="half")
+        yield "logistic stack, not the mean", decide(CrossFitted("stack", unit)), complete
+    yield "mean of probabilities, not of logits", decide(Combiner("mean_probability")), complete
+    yield "fitted threshold, not 0.5", complete, decide(threshold="half")

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout import CrossFitUnit
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.evaluation.evaluator import decide_rows
 from mitotype.evaluation.interval import t_interval
@@ -51,12 +52,16 @@ class Effect:
 
 
 def decided(
-    scores: Scores, combiner: AnyCombiner | None = None, *, threshold: str = "balanced_accuracy"
+    scores: Scores,
+    combiner: AnyCombiner | None = None,
+    *,
+    threshold: str = "balanced_accuracy",
+    unit: CrossFitUnit = "case",
 ) -> pd.DataFrame:
     """Return out-of-fold rows with the decision that is fitted on them: calibration by Platt, and a threshold."""
     combiner = combiner or Combiner()
     rows = scores.joined(combiner.apply(scores))
-    fitted = decision.fit(rows, calibration="platt", threshold=threshold, abstention="none")
+    fitted = decision.fit(rows, calibration="platt", threshold=threshold, abstention="none", unit=unit)
     return decide_rows(scores, fitted, combiner=combiner)
 
 

@@ -25,8 +25,8 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         f"# What each ingredient of {record.name} is worth",
         f"*{NOTICE}*",
         f"![effects]({plot_name})",
-        f"{len(record.is_on)} screening runs in a Plackett–Burman design, each with study folds {folds} left out; the "
-        f"{record.strongest} strongest ingredients confirmed with all folds and {record.seeds} seeds. All numbers are out of "
+        f"{len(record.is_on)} screening runs in a Plackett–Burman design, each with the folds {folds} ({record.recipes[0]['folds']}) "
+        f"left out; the {record.strongest} strongest ingredients confirmed with all folds and {record.seeds} seeds. All numbers are out of "
         "fold on training patches; values with the ingredient minus values without it, 95 % intervals over cases. *Noise* is the "
         "standard deviation of the same contrast of no ingredient, which has the noise of seeds. No test set was opened. The "
         "domains and cases that the numbers are reported on also chose which effects are called strongest: read those as "

@@ -15,18 +15,22 @@ from pathlib import Path
 
 import msgspec
 
+from mitotype.backbones.adaptations import adaptations
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import LogLine, names, now, read_patches, read_run
 from mitotype.core.schema import Cohort
+from mitotype.datasets.splits import digest_of_labels
 from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
 from mitotype.experiments.ablation.effects import Effect, decided, paired_effect, screening_effects
 from mitotype.experiments.ablation.ingredient import Ingredient
 from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
 from mitotype.experiments.ablation.subject import Subject
+from mitotype.features import features
 from mitotype.fit import run
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
+from mitotype.fit.folds import assign_folds
 from mitotype.fit.member import fit_member
 from mitotype.fit.members import MemberPlan, is_complete, plan_members
 from mitotype.fit.recipe import Recipe
@@ -43,8 +47,8 @@ CONTENTS = (NAME, EFFECTS, PAGE, PLOT, SCREEN, CONFIRM)
 class AblationConfig:
     """An ablation of `recipe`, of one run or of an ensemble, on `cohort` into the folder `out`.
 
-    `n_runs` screening runs (12, 20 or 24) are trained with `folds` left out, one seed each; the `strongest` ingredients are
-    confirmed with all folds and `seeds` seeds. On two cores a screening run of a small net should take at most 100 s.
+    `n_runs` screening runs (8, 12, 20 or 24) are trained with `folds` left out, one seed each; the `strongest` ingredients are
+    confirmed with all folds and `seeds` seeds.
     """
 
     out: Path
@@ -70,11 +74,8 @@ def ablate(config: AblationConfig) -> AblationResult:
     another ablation.
     """
     subject = Subject(config.recipe).changed(lambda recipe: replace(recipe, n_final_models=0, ood_flag=0, seeds=1))
-    subject.validate()
     parts = subject.ingredients()
-    if not 2 <= len(parts) < config.n_runs:
-        what = f"'{config.recipe.name}' has {len(parts)} ingredients; a design of {config.n_runs} runs takes 2 to {config.n_runs - 1}."
-        raise UserError(what, allowed="--runs 12, 20 or 24")
+    _check(config, subject, parts)
     is_on_RK = plackett_burman(config.n_runs - 1, config.n_runs)
     with outputs.claimed(config.out, CONTENTS, marker=NAME, inputs=config.data):
         record = AblationRecord(
@@ -85,7 +86,7 @@ def ablate(config: AblationConfig) -> AblationResult:
             folds=list(config.folds),
             strongest=config.strongest,
             seeds=config.seeds,
-            digest=files.digest_of(*sorted(map(str, config.cohort.rows["patch_id"]))),
+            digest=digest_of_labels(config.cohort),
             sources=list(config.data),
             started=now(),
         )
@@ -102,7 +103,7 @@ def ablate(config: AblationConfig) -> AblationResult:
             members = [MemberPlan(f"fold{fold}-seed{number}", fold, number) for fold in config.folds]
             plans |= dict.fromkeys(_created(config, *screened[-1]), members)
         _train(config, plans)
-        tables = [decided(reduced.read_scores(folder)) for reduced, folder in screened]
+        tables = [decided(reduced.read_scores(folder), unit=subject.unit) for reduced, folder in screened]
         screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
         _write(config, record, screened_effects, [], [], next(iter(plans)))
         # Confirmation
@@ -115,13 +116,38 @@ def ablate(config: AblationConfig) -> AblationResult:
         for run_dir in run_dirs:
             run.resume(run_dir)
         scores = several.read_scores(complete[1])
-        rows = decided(scores)
+        rows = decided(scores, unit=subject.unit)
         effects = [
-            paired_effect(part.name, rows, decided(reduced.read_scores(folder)), n_boot=config.n_boot)
+            paired_effect(
+                part.name, rows, decided(reduced.read_scores(folder), unit=subject.unit), n_boot=config.n_boot
+            )
             for part, (reduced, folder) in zip(strongest, without, strict=True)
         ]
-        combined = combining.effects(scores, n_boot=config.n_boot)
+        combined = combining.effects(scores, unit=subject.unit, n_boot=config.n_boot)
         return _write(config, record, screened_effects, effects, combined, next(iter(plans)))
+
+
+def _check(config: AblationConfig, subject: Subject, parts: Sequence[Ingredient]) -> None:
+    """Raise a UserError for an ablation that could not be completed."""
+    subject.validate()
+    if not 2 <= len(parts) < config.n_runs:
+        what = f"'{config.recipe.name}' has {len(parts)} ingredients; a design of {config.n_runs} runs takes 2 to {config.n_runs - 1}."
+        raise UserError(what, fix="choose a recipe with several ingredients, such as giedziun2025, or --runs 20 or 24")
+    for recipe in subject.recipes:
+        if recipe.folds == "none" or recipe.backbone in features or adaptations.build(recipe.adaptation).is_solved:
+            what = f"The members of '{recipe.name}' ({recipe.adaptation}, folds={recipe.folds}) are not trained by steps on folds."
+            raise UserError(what, fix="choose a recipe that is trained by gradients, with folds")
+        folds = sorted(set(assign_folds(recipe, config.cohort)))
+        if not config.folds or not set(config.folds) <= set(folds):
+            raise UserError(
+                f"The folds {', '.join(map(str, config.folds))} are not those of the data.",
+                allowed=", ".join(map(str, folds)),
+            )
+    if config.seeds < 1 or config.strongest < 1:
+        raise UserError(f"seeds is {config.seeds} and strongest is {config.strongest}.", allowed="1 or more")
+    for part in parts:
+        subject.without([part]).validate()
+    subject.without(parts).validate()
 
 
 def _strongest(parts: Sequence[Ingredient], effects: Sequence[Effect], count: int) -> list[Ingredient]:
@@ -173,7 +199,7 @@ def _stored(record: AblationRecord, path: Path) -> AblationRecord:
     if not path.is_file():
         return record
     stored = records.read(path, AblationRecord, what="ablation")
-    if msgspec.structs.replace(stored, started=record.started) != record:
+    if msgspec.structs.replace(stored, started=record.started, sources=record.sources) != record:
         raise UserError(f"'{path.parent}' contains another ablation.", fix=outputs.OTHER_FOLDER)
     return stored
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mitotype.core.run_layout import CrossFitUnit
 from mitotype.experiments.ablation.ingredient import INGREDIENTS, Ingredient
 from mitotype.fit.ensemble_recipe import EnsembleRecipe, validate_ensemble_recipe
 from mitotype.fit.recipe import Recipe
@@ -39,8 +40,18 @@ class Subject:
         return subject
 
     def ingredients(self) -> tuple[Ingredient, ...]:
-        """Return the ingredients that any of the recipes has."""
-        return tuple(part for part in INGREDIENTS if any(part.without(recipe) != recipe for recipe in self.recipes))
+        """Return the ingredients that any of the recipes has, but not the only loss of one."""
+        return tuple(
+            part
+            for part in INGREDIENTS
+            if any(part.without(recipe) != recipe for recipe in self.recipes)
+            and all(part.without(recipe).objective for recipe in self.recipes)
+        )
+
+    @property
+    def unit(self) -> CrossFitUnit:
+        """What is left out whole where the decision is cross-fitted: a domain if every recipe leaves domains out."""
+        return "domain" if {recipe.folds for recipe in self.recipes} == {"domain"} else "case"
 
     def validate(self) -> None:
         if isinstance(self.recipe, EnsembleRecipe):

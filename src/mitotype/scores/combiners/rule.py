@@ -5,6 +5,7 @@ Shapes: N out-of-fold rows, S sources.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from mitotype.core import arguments
 from mitotype.core.case_folds import case_folds
+from mitotype.core.errors import UserError
 from mitotype.core.registry import Registry
 from mitotype.core.spec import Step
 from mitotype.scores.sources import SourceRows
@@ -46,6 +48,9 @@ class CombinerRule:
         """Return the rule that a step of a spec names. Raises a UserError for wrong arguments."""
         return arguments.build(cls, step)
 
+    def check_sources(self, names: Sequence[str]) -> None:
+        """Raise a UserError for a number of sources that the rule cannot combine."""
+
     def fit(self, rows: SourceRows, seed: int) -> FittedCombiner:
         """Fit on labelled out-of-fold rows. Raises a UserError for rows that the rule cannot be fitted on."""
         raise NotImplementedError
@@ -58,6 +63,11 @@ class CombinerRule:
         fold_N = case_folds(rows.case_N, rows.label_N >= 0.5, folds=folds, seed=seed)
         logit_N = np.zeros(len(fold_N))
         for fold in range(int(fold_N.max()) + 1):
+            if len(set(rows.label_N[fold_N != fold] >= 0.5)) < 2:
+                what = (
+                    "One case has all atypical or all normal figures, so that a combiner cannot be fitted without it."
+                )
+                raise UserError(what, fix="combine the runs by mean, or add cases")
             others = self.fit(rows.take(fold_N != fold), seed)
             logit_N[fold_N == fold] = others.combine(rows.logit_NS[fold_N == fold])
         return fitted, logit_N

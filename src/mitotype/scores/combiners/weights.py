@@ -1,5 +1,6 @@
 """Given weights of the sources."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -30,8 +31,10 @@ class Weights(CombinerRule):
             raise UserError(f"'{step}' gives no weights.", allowed=FORM)
         return cls(tuple(float(value) for value in step.args if isinstance(value, int | float)))
 
-    def fit(self, rows: SourceRows, seed: int) -> FittedSum:
-        if len(self.weight_S) != len(rows.sources):
-            what = f"There are {len(self.weight_S)} weights and {len(rows.sources)} sources: {', '.join(rows.sources)}."
+    def check_sources(self, names: Sequence[str]) -> None:
+        if len(self.weight_S) != len(names):
+            what = f"There are {len(self.weight_S)} weights and {len(names)} sources: {', '.join(names)}."
             raise UserError(what, allowed=FORM)
+
+    def fit(self, rows: SourceRows, seed: int) -> FittedSum:
         return FittedSum(np.array(self.weight_S))
