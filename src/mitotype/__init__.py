@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mitotype.api import *  # noqa: F403
 
 __all__ = [*_names, "__version__"]
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def __getattr__(name: str) -> Any:

@@ -76,7 +76,7 @@ def check_explainable(predictor: Predictor) -> None:
     """Raise a UserError for a predictor without shape descriptors."""
     if not predictor.descriptors:
         what = f"'{predictor.dir.name}' has no shape descriptors among its members, so there is nothing to explain."
-        raise UserError(what, fix="mitotype classify IMAGES --words --bundle morphology")
+        raise UserError(what, fix="use the bundle morphology")
 
 
 def read_pages(sources: Iterable[Source], needs_px: int, limits: images.Limits = images.LIMITS) -> Iterator[Page]:

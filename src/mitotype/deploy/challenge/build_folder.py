@@ -73,7 +73,7 @@ def _wheels(folder: Path) -> list[Path]:
     paths = sorted(folder.glob("*.whl"))
     if not any(path.name.startswith(f"mitotype-{version('mitotype')}-") for path in paths):
         what = f"'{folder}' holds no wheel of mitotype {version('mitotype')}."
-        raise UserError(what, fix=f"pip wheel --wheel-dir {folder} mitotype=={version('mitotype')}")
+        raise UserError(what, fix=f"in a checkout of mitotype {version('mitotype')}: pip wheel --wheel-dir {folder} .")
     return paths
 
 
