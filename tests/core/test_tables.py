@@ -186,3 +186,18 @@ def test_there_is_one_reader_of_tables_and_one_walk_over_folders(pattern: str, f
         if re.search(pattern, path.read_text(encoding="utf-8"))
     }
     assert matches == {file}
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Footer and rows come from one file: a member's process may write the scores of a run that another one reads."""
+    path, read = tmp_path / "a.parquet", pd.read_parquet
+    files.write_table(path, pd.DataFrame({"a": list(range(1000))}))
+
+    def replaced(source: object, **options: object) -> pd.DataFrame:
+        files.write_table(path, pd.DataFrame({"a": ["x"] * 7}))
+        return read(source, **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(pd, "read_parquet", replaced)
+    assert tables.read_stored(path)["a"].tolist() == list(range(1000))

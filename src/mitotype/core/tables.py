@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mitotype.core import csv_text, extras, walk
-from mitotype.core.errors import ErrorCollector, UserError
+from mitotype.core.errors import ErrorCollector, UserError, first_line
 from mitotype.core.files import FORMULA, read_bytes
 
 if TYPE_CHECKING:
@@ -219,14 +219,15 @@ def _read_parquet(path: Path, what: str, categories: Sequence[str] = ()) -> pd.D
         raise UserError(f"There is no {what} at '{path}'.")
     extras.require("pyarrow")
     try:
-        table = pd.read_parquet(path, read_dictionary=list(categories)) if categories else pd.read_parquet(path)
+        with path.open("rb") as file:  # one file from footer to rows, also where another process replaces it meanwhile
+            table = pd.read_parquet(file, read_dictionary=list(categories) or None)
         for column in table.columns[[str(dtype) == "category" for dtype in table.dtypes]]:
             table[column].cat.categories.tolist()
         for column in table.columns[[str(dtype) == "str" for dtype in table.dtypes]]:
             table[column].tolist()  # text is decoded when it is used: what is not UTF-8 shows here
         return table
     except Exception as error:  # damaged files raise pyarrow's own errors, and others
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = first_line(error)
         fix = "restore it from a copy, or make it again"
         raise UserError(f"The {what} '{path}' cannot be read: {reason}.", fix=fix) from error
 
