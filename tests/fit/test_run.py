@@ -31,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rows(folder: Path) -> pd.DataFrame:
-    return table.read(folder).scores.sort_values(["patch_id", "member", "view"]).reset_index(drop=True)
+    stored = table.read(folder).scores.astype(dict.fromkeys(("patch_id", "part", "member", "view"), str))
+    return stored.sort_values(["patch_id", "member", "view"]).reset_index(drop=True)
 
 
 def weights(folder: Path) -> dict[str, str]:

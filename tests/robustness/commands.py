@@ -129,7 +129,9 @@ def of_run(pattern: str) -> Summary:
 def _content(path: Path) -> object:
     if path.suffix == ".parquet":
         table = pd.read_parquet(path).drop(columns="path", errors="ignore")
-        return table.sort_values(list(table.columns[:4])).to_csv(index=False)
+        return (
+            table.astype(dict.fromkeys(table.columns[:4], str)).sort_values(list(table.columns[:4])).to_csv(index=False)
+        )
     if path.name == names.DONE:
         return True
     if path.suffix == ".jsonl":

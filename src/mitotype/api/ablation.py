@@ -63,7 +63,7 @@ def ablate(
         Changes of fields of the recipe, such as ``"backbone=efficientnet-lite0"``.
     backbones : sequence of str, optional
         Backbones that replace those of an ensemble recipe.
-    n_runs : {12, 20, 24}, default 12
+    n_runs : {8, 12, 20, 24}, default 12
         Runs of the screening design, in each of which about half of the ingredients are left out.
     folds : sequence of int, default (1, 2)
         Folds that the screening runs leave out.

@@ -28,7 +28,7 @@ def resolve_device(device: str, *, local: bool = True) -> str:
             "No GPU is visible to torch on this machine.",
             fix="use --device cpu (so does resume), or see: mitotype doctor",
         )
-    number = int(device.partition(":")[2] or 0)
-    if local and number >= torch.cuda.device_count():
+    number = device.partition(":")[2]
+    if local and number and int(number) >= torch.cuda.device_count():
         raise UserError(f"There is no GPU number {number}.", allowed=f"0 to {torch.cuda.device_count() - 1}")
     return device

@@ -6,6 +6,7 @@ Group convolutions are stored by their base kernels; the session expands them on
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,11 @@ class OnnxRuntime:
             MemberOutputs(name, dict(zip(self.record.views[name], logit_NV.T, strict=True)), embedding_ND)
             for name, logit_NV, embedding_ND in zip(self.members, arrays[::2], arrays[1::2], strict=True)
         ]
+
+    def run_outputs(self, names: Sequence[str], image_N3HW: np.ndarray) -> list[np.ndarray]:
+        """Return outputs of the graph by name, for images in one batch."""
+        outputs: list[np.ndarray] = self._session.run(list(names), {INPUT: np.ascontiguousarray(image_N3HW)})
+        return outputs
 
     def _open(self) -> Any:
         os.environ.setdefault(TELEMETRY, "1")  # a hospital's machine sends nothing

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from mitotype.core import extras, files, records
+from mitotype.core import extras, files, images, records, walk
 from mitotype.core.errors import UserError
+from mitotype.core.examples import EXAMPLES
 from mitotype.core.folder_lock import exclusive
 from mitotype.core.run_layout import GraphRecord, bundle_digest, graph_digest, names, read_bundle
 from mitotype.core.schema import PATCH_PX
@@ -26,7 +27,8 @@ from mitotype.deploy.predictor import Predictor, open_predictor
 
 OPSET = 20
 FOLDED_ELEMENTS = 2048  # larger results are left to the session: expanded kernels
-TOLERANCE = 1e-4  # between the logits of torch and of the graph
+DECIDED = ["calibrated_logit", "probability"]  # outputs of a bundle whose members are all nets
+TOLERANCE = 1e-4  # between torch and the graph
 N_CHECKED = 8  # random images
 LOGGER = logging.getLogger("mitotype")
 
@@ -66,7 +68,7 @@ def to_onnx(folder: Path) -> bytes:
 
     net = BundleNet(predictor).eval()
     outputs = [name for member in net.views for name in output_names(member)]
-    outputs += ["calibrated_logit", "probability"] if net.is_complete else []
+    outputs += DECIDED if net.is_complete else []
     example = torch.zeros(2, 3, PATCH_PX, PATCH_PX, dtype=torch.uint8)
     sizes = {0: torch.export.Dim("patches"), 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
     with torch.inference_mode():
@@ -129,14 +131,34 @@ def shrink(graph: Any, *, to_half: bool = True) -> None:
 
 
 def _check(raw: bytes, predictor: Predictor, source: str) -> None:
-    """Compare the graph with torch on random images of two sizes."""
+    """Compare every output of the graph with torch on random images of two sizes and on the shipped examples."""
     runtime, nets = OnnxRuntime(raw, source), predictor.nets
+    assert nets is not None
     rng = np.random.default_rng(0)
-    for side_px in {runtime.needs_px, PATCH_PX}:
-        image_N3HW = rng.integers(0, 256, (N_CHECKED, 3, side_px, side_px), dtype=np.uint8)
-        run = {"precision": "fp32", "on_progress": lambda n: None}
-        for ours, theirs in zip(runtime.run(image_N3HW, **run), nets.run(image_N3HW, **run), strict=True):  # type: ignore[union-attr, arg-type]
-            difference = max(float(np.abs(ours.logit[view] - theirs.logit[view]).max()) for view in ours.logit)
-            if not difference <= TOLERANCE:
-                what = f"The graph's logits of the member '{ours.name}' differ from torch's by {difference:.2g}."
-                raise UserError(what, allowed=f"at most {TOLERANCE:g}", fix="report this, with the bundle")
+    sides_px = sorted({runtime.needs_px, PATCH_PX})
+    batches = [rng.integers(0, 256, (N_CHECKED, 3, side_px, side_px), dtype=np.uint8) for side_px in sides_px]
+    examples = [images.read(path).transpose(2, 0, 1) for path in walk.iter_files(EXAMPLES, (".png",))]
+    if runtime.needs_px <= PATCH_PX:
+        batches.append(np.stack(examples))
+    for image_N3HW in batches:
+        ours = runtime.run(image_N3HW, precision="fp32", on_progress=lambda n: None)
+        theirs = nets.run(image_N3HW, precision="fp32", on_progress=lambda n: None)
+        for a, b in zip(ours, theirs, strict=True):
+            for view in a.logit:
+                _check_close(a.logit[view], b.logit[view], f"logits of the member '{a.name}'")
+            assert a.embedding_ND is not None
+            assert b.embedding_ND is not None
+            _check_close(a.embedding_ND, b.embedding_ND, f"embeddings of the member '{a.name}'")
+        if predictor.descriptors is None:
+            decided = predictor.decision.decide(predictor.combiner.combine_views({b.name: b.logit for b in theirs}))
+            calibrated_N, probability_N = runtime.run_outputs(DECIDED, image_N3HW)
+            _check_close(probability_N, decided.probability_N, "probabilities")
+            _check_close(calibrated_N, decided.calibrated_logit_N, "calibrated logits")
+
+
+def _check_close(ours: np.ndarray, theirs: np.ndarray, what: str) -> None:
+    """Raise a UserError for values that differ by more than TOLERANCE, or more than that share of large ones."""
+    difference = float((np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))).max())
+    if not difference <= TOLERANCE:
+        problem = f"The graph's {what} differ from torch's by {difference:.2g}."
+        raise UserError(problem, allowed=f"at most {TOLERANCE:g}", fix="report this, with the bundle")

@@ -79,28 +79,37 @@ def _to_graph(net: nn.Module, side_px: int) -> bytes:
     assert program is not None
     limit = 2**31  # elements: no limit
     graph = onnxscript.optimizer.optimize(program.model_proto, input_size_limit=limit, output_size_limit=limit)
-    _gather_flips(graph.graph, side_px)
+    _gather_flips(graph)
     shrink(graph.graph, to_half=False)  # views have equal kernels
     raw: bytes = graph.SerializeToString()
     return raw
 
 
-def _gather_flips(graph: Any, side_px: int) -> None:
-    """Replace every slice that reverses axes of the image by gathers: OpenCV has no negative steps."""
-    from onnx import helper, numpy_helper
+def _gather_flips(model: Any) -> None:
+    """Replace every slice that reverses axes of an image by gathers: OpenCV has no negative steps."""
+    from onnx import helper, numpy_helper, shape_inference
 
+    graph, inferred = model.graph, shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+        for value in (*inferred.input, *inferred.value_info)
+    }
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer if len(tensor.dims) == 1}
-    nodes = []
+    nodes, sides_px = [], set()
     for node in graph.node:
-        steps = values[node.input[4]] if node.op_type == "Slice" and len(node.input) == 5 else np.ones(1)
-        if not (steps == -1).all():
+        is_slice = node.op_type == "Slice" and len(node.input) == 5
+        steps = values.get(node.input[4]) if is_slice else None
+        if steps is None or not (steps == -1).all():
             nodes.append(node)
             continue
         axes, output = values[node.input[3]].tolist(), node.output[0]
         names = [node.input[0], *(f"{output}.{axis}" for axis in axes[:-1]), output]
         for axis, before, after in zip(axes, names[:-1], names[1:], strict=True):
-            nodes.append(helper.make_node("Gather", [before, REVERSED], [after], axis=axis))
+            side_px = shapes[node.input[0]][axis]  # members may have crops of their own
+            sides_px.add(side_px)
+            nodes.append(helper.make_node("Gather", [before, f"{REVERSED}.{side_px}"], [after], axis=axis))
     copied = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copied)
-    graph.initializer.append(numpy_helper.from_array(np.arange(side_px)[::-1].copy(), REVERSED))
+    for side_px in sorted(sides_px):
+        graph.initializer.append(numpy_helper.from_array(np.arange(side_px)[::-1].copy(), f"{REVERSED}.{side_px}"))

@@ -37,4 +37,5 @@ class Weights(CombinerRule):
             raise UserError(what, allowed=FORM)
 
     def fit(self, rows: SourceRows, seed: int) -> FittedSum:
+        self.check_sources(rows.sources)
         return FittedSum(np.array(self.weight_S))
