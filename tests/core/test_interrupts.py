@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from mitotype import cli
 from mitotype.core.errors import WriteError
 from mitotype.core.interrupts import Interrupted, continued_by, held_back, raised_signals
 
@@ -56,3 +57,18 @@ def test_an_error_of_writing_names_the_command_that_continues() -> None:
     with pytest.raises(WriteError) as error, continued_by("mitotype resume runs/a", ""):
         raise WriteError("The disk is full.", remedy="free some space")
     assert error.value.fix == "free some space, then mitotype resume runs/a"
+
+
+def test_a_signal_before_the_command_has_begun_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(args: list[str]) -> list[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        return args
+
+    monkeypatch.setattr(cli, "rename_options", interrupted)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["bundles"])
+    assert end.value.code == 128 + signal.SIGTERM
+    assert "Stopped" in capsys.readouterr().err

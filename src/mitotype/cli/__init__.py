@@ -128,6 +128,8 @@ def main(args: list[str] | None = None) -> Any:
     except MemoryError:
         output.error("The memory is used up.\n  give fewer or smaller images, or use a machine with more memory")
         sys.exit(2)
+    except KeyboardInterrupt as interrupt:  # before typer has begun, or after it has ended
+        output.exit_interrupted(interrupt)
     except SystemExit as end:  # typer exits silently for an interrupt outside of a command
         stop = interrupts.unreported(end)
         if stop:
