@@ -135,7 +135,7 @@ def test_balanced_accuracy_threshold_is_near_the_optimum_with_less_variance() ->
         rng = np.random.default_rng(seed)
         y = (rng.random(2500) < 0.22).astype(float)
         p = 1 / (1 + np.exp(-np.where(y == 1, rng.normal(0.6, 1.6, 2500), rng.normal(-1.8, 1.2, 2500))))
-        t = threshold.fit(p, y, case_folds(np.arange(2500) % 90, y), "balanced_accuracy")
+        t = threshold.fit(p, y, np.arange(2500) % 90, "balanced_accuracy")
         at = ((p[y == 1] >= t.value).mean() + (p[y == 0] < t.value).mean()) / 2
         assert at > brute_force_best(p, y) - 0.012
         assert abs(t.balanced_accuracy - at) < 0.02 and t.balanced_accuracy == (t.sensitivity + t.specificity) / 2
@@ -152,14 +152,14 @@ def test_threshold_of_two_equal_normal_densities_is_in_the_middle() -> None:
 
     z = np.concatenate([norm.ppf(q) - 1.5, norm.ppf(q) + 0.5])
     y = np.repeat([0.0, 1.0], 300)
-    t = threshold.fit(calibrate.sigmoid(z), y, case_folds(np.arange(600), y), "balanced_accuracy")
+    t = threshold.fit(calibrate.sigmoid(z), y, np.arange(600), "balanced_accuracy")
     assert calibrate.logit_of(t.value) == pytest.approx(-0.5, abs=0.02)
 
 
 def test_threshold_of_separable_classes_is_in_the_gap() -> None:
     p, y = np.array([0.1, 0.2, 0.8, 0.9]), np.array([0, 0, 1, 1])
-    assert 0.2 < threshold.fit(p, y, case_folds(np.arange(4), y), "balanced_accuracy").value < 0.8
-    same = threshold.fit(np.full(4, 0.3), y, case_folds(np.arange(4), y), "balanced_accuracy")
+    assert 0.2 < threshold.fit(p, y, np.arange(4), "balanced_accuracy").value < 0.8
+    same = threshold.fit(np.full(4, 0.3), y, np.arange(4), "balanced_accuracy")
     assert same.value == pytest.approx(0.3)
 
 
@@ -170,7 +170,7 @@ def test_sensitivity_threshold_is_the_highest(rows: list[tuple[float, bool]], se
     p, y = np.array([r[0] for r in rows]), np.array([float(r[1]) for r in rows])
     if y.min() == y.max():
         return
-    t = threshold.fit(p, y, case_folds(np.arange(len(y)), y), f"sensitivity({sensitivity:.4f})").value
+    t = threshold.fit(p, y, np.arange(len(y)), f"sensitivity({sensitivity:.4f})").value
     required = float(f"{sensitivity:.4f}")
     assert (p[y == 1] >= t).mean() >= required - 1e-9
     higher = p[p >= t]
@@ -186,13 +186,13 @@ def test_every_rule_is_documented(rules: Registry[type]) -> None:
 
 def test_threshold_rules() -> None:
     p, y = np.array([0.2, 0.7, 0.4]), np.array([0, 1, 1])
-    assert threshold.fit(p, y, case_folds(np.arange(3), y), "half").value == 0.5
-    assert threshold.fit(p, y, case_folds(np.arange(3), y), "at(0.37)").value == 0.37
+    assert threshold.fit(p, y, np.arange(3), "half").value == 0.5
+    assert threshold.fit(p, y, np.arange(3), "at(0.37)").value == 0.37
     for rule in ("youden", "sensitivity", "sensitivity(2)", "half(3)", "at(1e999)", "half | half"):
         with pytest.raises(UserError):
-            threshold.fit(p, y, case_folds(np.arange(3), y), rule)
+            threshold.fit(p, y, np.arange(3), rule)
     with pytest.raises(UserError, match="one class"):
-        threshold.fit(p, np.ones(3), case_folds(np.arange(3), y), "balanced_accuracy")
+        threshold.fit(p, np.ones(3), np.arange(3), "balanced_accuracy")
 
 
 # abstention

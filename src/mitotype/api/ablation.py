@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mitotype.api.data import Data, source_names
-from mitotype.api.ensemble_training import load_ensemble_recipe
+from mitotype.api.ensemble_training import load_any_recipe
 from mitotype.api.progress import Progress, log_notes
-from mitotype.api.training import find_recipe, load_recipe, read_training_cohort
+from mitotype.api.training import read_training_cohort
 from mitotype.core.cpu_limit import use_threads
-from mitotype.core.errors import UserError
 from mitotype.core.interrupts import continued_by
 from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation.result import AblationResult, to_record
@@ -112,13 +111,7 @@ def ablate(
     >>> mitotype.ablate("giedziun2025", "AMi-Br_Benchmark", "ablation")  # doctest: +SKIP
     """
     use_threads(threads)
-    chosen = recipe if isinstance(recipe, Recipe | EnsembleRecipe) else find_recipe(recipe)
-    if isinstance(chosen, EnsembleRecipe):
-        chosen = load_ensemble_recipe(chosen, settings, backbones)
-    elif backbones:
-        raise UserError(f"'{chosen.name}' is the recipe of one run.", fix=f"--set backbone={backbones[0]}")
-    else:
-        chosen = load_recipe(chosen, settings)
+    chosen = load_any_recipe(recipe, settings, backbones)
     stored = "Finished members and the last checkpoints are stored."
     with continued_by("repeat the command", stored), Progress(quiet=quiet) as progress:
         cohort = read_training_cohort(data, hold_out, mpp_um)

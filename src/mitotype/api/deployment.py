@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mitotype.api.predictions import Predictions
-from mitotype.api.progress import LOGGER, Progress
+from mitotype.api.progress import Progress
 from mitotype.core.cpu_limit import use_threads
 from mitotype.core.devices import resolve_device
 from mitotype.deploy import classify as classification
@@ -143,8 +143,6 @@ def classify(
     else:
         opened = open_bundle(bundle, device=device, threads=threads)
     opened, point = operating.at_operating_point(opened, sensitivity, specificity)
-    if point.requested is not None:
-        LOGGER.info(f"operating point: {point}")
     predictions: list[Prediction] = []
     with prediction_files.completed(Path(out) if out else None, predictions), Progress(quiet=quiet) as progress:
         advance = progress.counter("classify", len(sources))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from mitotype.api.data import Data, source_names
 from mitotype.api.ensembles import Ensemble, make
 from mitotype.api.progress import LOGGER, Progress, log_notes
-from mitotype.api.training import claimed, find_recipe, read_training_cohort
+from mitotype.api.training import claimed, find_recipe, load_recipe, read_training_cohort
 from mitotype.core import outputs, records
 from mitotype.core.cpu_limit import use_threads
 from mitotype.core.errors import UserError
@@ -24,6 +24,7 @@ from mitotype.core.schema import Cohort
 from mitotype.datasets.splits import digest_of_labels
 from mitotype.fit import run as runs
 from mitotype.fit.ensemble_recipe import RULES, EnsembleRecipe, from_plan, validate_ensemble_recipe
+from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import distributed
 
 
@@ -69,6 +70,20 @@ def load_ensemble_recipe(
         )
     recipe = recipe.with_backbones(backbones) if backbones else recipe
     return recipe.with_settings(settings)
+
+
+def load_any_recipe(
+    source: str | os.PathLike[str] | Recipe | EnsembleRecipe,
+    settings: Sequence[str] = (),
+    backbones: Sequence[str] = (),
+) -> Recipe | EnsembleRecipe:
+    """Return the recipe of a run or of an ensemble with fields changed. Raises a UserError for backbones of one run."""
+    recipe = source if isinstance(source, Recipe | EnsembleRecipe) else find_recipe(source)
+    if isinstance(recipe, EnsembleRecipe):
+        return load_ensemble_recipe(recipe, settings, backbones)
+    if backbones:
+        raise UserError(f"'{recipe.name}' is the recipe of one run.", fix=f"--set backbone={backbones[0]}")
+    return load_recipe(recipe, settings)
 
 
 def train_ensemble(

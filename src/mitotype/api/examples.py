@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mitotype.core.examples import EXAMPLES
+from mitotype.core.examples import example_paths
 
 
 def example_images() -> list[Path]:
@@ -26,4 +26,4 @@ def example_images() -> list[Path]:
     >>> [path.name for path in mitotype.example_images()][:2]
     ['1.png', '2.png']
     """
-    return sorted(EXAMPLES.glob("*.png"))
+    return example_paths()

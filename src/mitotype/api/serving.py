@@ -27,13 +27,11 @@ def serve(
 ) -> None:
     """Answer requests until a signal; see `mitotype.serve.server.run`, and `classify` for the other parameters."""
     access = server.access_to(address)
-    opened, point = operating.at_operating_point(
+    opened, _ = operating.at_operating_point(
         open_bundle(bundle, device=device, threads=threads), sensitivity, specificity
     )
     if explain:
         check_explainable(opened)
-    if point.requested is not None:
-        LOGGER.info(f"operating point: {point}")
     listener = server.listen(address)
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host

@@ -93,6 +93,14 @@ def find_by_digest(name: str, digest: str, bases_dir: Path | None = None) -> Pre
     return recorded
 
 
+def find_safetensors(name: str, digest: str, *, fix: str) -> Path:
+    """Return the file of the weights with a digest. Raises a UserError as `find_by_digest`, and for another format with `fix`."""
+    path = Path(find_by_digest(name, digest).path)
+    if path.suffix != ".safetensors":
+        raise UserError(f"'{path.name}' is not a safetensors file.", fix=fix)
+    return path
+
+
 def read_state_dict(weights: PretrainedWeights) -> dict[str, Tensor]:
     """Return the tensors by the names of their trunk, in the dtypes of the file."""
     spec = backbones.get(weights.backbone).spec

@@ -18,7 +18,6 @@ from mitotype.cli.options import (
     Threads,
     split_names,
 )
-from mitotype.core.errors import UserError
 
 
 def train(
@@ -44,19 +43,22 @@ def train(
     from mitotype.api import ensemble_training, training
 
     output.notice(quiet=quiet)
-    chosen = training.find_recipe(from_run or recipe)
+    chosen = ensemble_training.load_any_recipe(from_run or recipe, settings or (), backbones or ())
     if isinstance(chosen, ensemble_training.EnsembleRecipe):
         ensemble_training.train_ensemble(
-            chosen, data, backbones=backbones or (), hold_out=split_names(hold_out), settings=settings or (), out=out,
-            mpp_um=mpp, device=device, threads=threads, quiet=quiet,
-        )  # fmt: skip
+            chosen,
+            data,
+            hold_out=split_names(hold_out),
+            out=out,
+            mpp_um=mpp,
+            device=device,
+            threads=threads,
+            quiet=quiet,
+        )
         return
-    if backbones:
-        raise UserError(f"'{chosen.name}' is the recipe of one run.", fix=f"--set backbone={backbones[0]}")
     training.train(
-        chosen, data, hold_out=split_names(hold_out), settings=settings or (), out=out, mpp_um=mpp,
-        device=device, threads=threads, quiet=quiet,
-    )  # fmt: skip
+        chosen, data, hold_out=split_names(hold_out), out=out, mpp_um=mpp, device=device, threads=threads, quiet=quiet
+    )
 
 
 def resume(

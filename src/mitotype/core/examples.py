@@ -3,3 +3,8 @@
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def example_paths() -> list[Path]:
+    """Return the files of the example images, by name."""
+    return sorted(EXAMPLES.glob("*.png"))

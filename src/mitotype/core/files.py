@@ -135,6 +135,12 @@ def try_lock(handle: int, *, wait: bool = False) -> bool:
     return True
 
 
+def copy(source: Path, path: Path) -> None:
+    """Copy a file, see `atomic`."""
+    with atomic(path) as part:
+        shutil.copyfile(source, part)
+
+
 def write_bytes(path: Path, raw: bytes) -> None:
     with atomic(path) as part:
         part.write_bytes(raw)

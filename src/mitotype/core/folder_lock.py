@@ -49,6 +49,12 @@ def exclusive(folder: Path, name: str = LOCK) -> Iterator[None]:
             held.lock.release()
 
 
+def remove_lock(folder: Path) -> None:
+    """Remove the file of the lock of a folder that is held; Windows removes no open file, and there it remains."""
+    with suppress(OSError):
+        (folder / LOCK).unlink()
+
+
 def _acquire(folder: Path, path: Path) -> FileLock:
     lock = FileLock(path)
     with translate_os_errors(path):

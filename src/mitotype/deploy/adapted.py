@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from mitotype.core import files, outputs, records
+from mitotype.core.folder_lock import remove_lock
 from mitotype.core.run_layout import (
     BundleRecord,
     DecisionRecord,
@@ -43,11 +42,9 @@ def write_adapted(
         )
         for path in before.files:
             if path != names.CARD:
-                with files.atomic(out / path) as part:
-                    shutil.copyfile(bundle_dir / path, part)
+                files.copy(bundle_dir / path, out / path)
         files.write_text(out / names.CARD, render_card(record, notes[1] if notes else ""))
         record = replace(record, files={path: files.sha256(out / path) for path in before.files})
         records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # last: it makes it a bundle
-        with suppress(OSError):  # Windows removes no open file
-            (out / names.LOCK).unlink()
+        remove_lock(out)
     return out

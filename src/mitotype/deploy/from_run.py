@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import UNSET
@@ -13,6 +11,7 @@ from msgspec.structs import replace
 from mitotype.backbones import backbones, weights
 from mitotype.core import files, outputs, records
 from mitotype.core.errors import UserError
+from mitotype.core.folder_lock import remove_lock
 from mitotype.core.run_layout import (
     EnsembleRecord,
     EvaluationRecord,
@@ -73,16 +72,14 @@ def bundle_from_run(run_dir: Path, out: Path, *, name: str = "mine", notes: str 
         bases = _bases(members.values(), with_base)
         sources |= {f"{names.BASES}/{digest}.safetensors": source for digest, source in bases.items()}
         for path, source in sources.items():
-            with files.atomic(out / path) as part:
-                shutil.copyfile(source, part)
+            files.copy(source, out / path)
         for member, value in members.items():
             if value.name != member:
                 records.write(names.member_dir(out, member) / names.MEMBER, replace(value, name=member))
         files.write_text(out / names.CARD, render_card(record, notes))
         record = replace(record, files={path: files.sha256(out / path) for path in sorted([names.CARD, *sources])})
         records.write(out / names.BUNDLE, replace(record, digest=bundle_digest(record)))  # last: it makes it a bundle
-        with suppress(OSError):  # Windows removes no open file
-            (out / names.LOCK).unlink()  # a bundle is its files and nothing else
+        remove_lock(out)  # a bundle is its files and nothing else
     return out
 
 
@@ -140,8 +137,7 @@ def _bases(members: Iterable[MemberRecord], with_base: bool) -> dict[str, Path]:
         if spec.weights is not None and not spec.shareable_derivatives:
             what = f"The weights of {architecture.backbone} ({spec.license}) may not be passed on."
             raise UserError(what, fix="leave --with-base out: users of the bundle download the weights themselves")
-        base = Path(weights.find_by_digest(architecture.backbone, architecture.base).path)
-        if base.suffix != ".safetensors":
-            raise UserError(f"'{base.name}' is not a safetensors file.", fix="convert it, or leave --with-base out")
-        paths[architecture.base] = base
+        paths[architecture.base] = weights.find_safetensors(
+            architecture.backbone, architecture.base, fix="convert it, or leave --with-base out"
+        )
     return paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 from msgspec.structs import replace
 
@@ -12,6 +13,8 @@ from mitotype.core.run_layout.operating import Rate
 from mitotype.deploy.predictor import Predictor
 from mitotype.scores.abstain import Abstention
 from mitotype.scores.decision import Decision
+
+LOGGER = logging.getLogger("mitotype")
 
 
 def own_point(decision: Decision) -> OperatingPoint:
@@ -49,6 +52,7 @@ def at_operating_point(
         threshold=Threshold(point.threshold, rule, point.sensitivity, point.specificity),
         abstention=Abstention(*point.band, predictor.decision.abstention.rule),
     )
+    LOGGER.info(f"operating point: {point}")
     return dataclasses.replace(predictor, decision=decision), point
 
 

@@ -112,7 +112,8 @@ def fit(
     calibrated = calibrate.fit(rows["logit"].to_numpy(float), rows[target].to_numpy(float), calibration)
     probability = calibrated.probability(rows["logit"].to_numpy(float))
     label = rows["label"].to_numpy(float)
-    fitted = thresholds.fit(probability, label, cross_fit_folds(rows, unit, seed=seed), threshold)
+    key = unit_keys(rows, unit)
+    fitted = thresholds.fit(probability, label, key, threshold, folds=_n_folds(key, unit), seed=seed)
     band = abstain.fit(probability, label, fitted.value, abstention)
     digests = sorted({short_digest(d) for d in rows["digest"]} - {""}) if "digest" in rows.columns else []
     members = int(rows["members"].median()) if "members" in rows.columns else 0
@@ -149,8 +150,11 @@ def _labelled(rows: pd.DataFrame, target: str) -> pd.DataFrame:
 def cross_fit_folds(rows: pd.DataFrame, unit: CrossFitUnit, *, folds: int = FOLDS, seed: int = 0) -> np.ndarray:
     """Return the fold 0 … of every labelled row: `folds` of whole cases, or one for each domain."""
     key = unit_keys(rows, unit)
-    n_folds = folds if unit == "case" else len(np.unique(key))
-    return case_folds(key, rows["label"].to_numpy(float), folds=n_folds, seed=seed)
+    return case_folds(key, rows["label"].to_numpy(float), folds=_n_folds(key, unit, folds), seed=seed)
+
+
+def _n_folds(key: np.ndarray, unit: CrossFitUnit, folds: int = FOLDS) -> int:
+    return folds if unit == "case" else len(np.unique(key))
 
 
 def unit_keys(rows: pd.DataFrame, unit: CrossFitUnit) -> np.ndarray:

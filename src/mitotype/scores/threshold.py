@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mitotype.core.case_folds import case_folds
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import Threshold
 from mitotype.scores.thresholds import ThresholdRule, thresholds
@@ -12,12 +13,16 @@ from mitotype.scores.thresholds import ThresholdRule, thresholds
 def fit(
     probability: np.ndarray,
     label: np.ndarray,
-    fold: np.ndarray,
+    unit: np.ndarray,
     rule: str = "balanced_accuracy",
+    *,
+    folds: int = 5,
+    seed: int = 0,
 ) -> Threshold:
     """Fit a threshold by a rule of `scores.thresholds` on probabilities with labels 0 and 1.
 
-    Its rates are cross-fitted over `fold`, which is 0 … K−1. Raises a UserError for an unknown rule and for rows of one class.
+    Its rates are cross-fitted over `folds`; the rows of one `unit` (a case, a domain) share a fold. Raises a UserError for an
+    unknown rule and for rows of one class.
     """
     p, y = np.asarray(probability, float), np.asarray(label, float)
     fitter = thresholds.build(rule)
@@ -26,7 +31,7 @@ def fit(
     value = fitter.threshold(p, y)
     if not fitter.is_fitted:
         return Threshold(value, rule)
-    predicted = cross_fitted(p, y, fold, fitter)
+    predicted = cross_fitted(p, y, case_folds(unit, y, folds=folds, seed=seed), fitter)
     if predicted is None:
         return Threshold(value, rule, note="too few cases with both classes for cross-fitted rates")
     sensitivity, specificity = float(predicted[y == 1].mean()), float((~predicted[y == 0]).mean())

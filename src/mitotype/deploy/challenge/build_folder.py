@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +10,8 @@ import numpy as np
 
 from mitotype.core import extras, files, images, outputs
 from mitotype.core.errors import UserError
-from mitotype.core.examples import EXAMPLES
+from mitotype.core.examples import example_paths
+from mitotype.core.folder_lock import remove_lock
 from mitotype.core.run_layout import BundleRecord, names, read_bundle, read_member
 from mitotype.deploy.bundle import find_bundle
 from mitotype.deploy.challenge import interface
@@ -38,34 +37,28 @@ def write_build_folder(source: str, out: Path, wheels: Path | None = None) -> Pa
         raise UserError(f"'{source}' is a run.", fix=f"make a bundle of it: mitotype bundle {source} --out DIR")
     record = read_bundle(folder)
     wheel_paths = _wheels(wheels) if wheels else []
-    is_heavy = needs_torch(folder)
+    is_heavy = needs_torch(folder, record)
     bases = _bases(folder, record) if is_heavy else {}
     with outputs.claimed(out, CONTENTS, inputs=[folder, *([wheels] if wheels else [])]):
         model = {file: folder / file for file in (*record.files, names.BUNDLE)} | bases
         for file, path in model.items():
-            _copy(path, out / MODEL / file)
+            files.copy(path, out / MODEL / file)
         (out / WHEELS).mkdir(exist_ok=True)
         for path in wheel_paths:
-            _copy(path, out / WHEELS / path.name)
+            files.copy(path, out / WHEELS / path.name)
         requirement = f"mitotype{'[train]' if is_heavy else ''}=={version('mitotype')}"
         files.write_text(out / REQUIREMENTS, f"{requirement}\n")
         for path in sorted(TEMPLATES.iterdir()):
             name = ".dockerignore" if path.name == "dockerignore" else path.name
-            _copy(path, out / name)
+            files.copy(path, out / name)
         for name in SCRIPTS:
             (out / name).chmod(0o755)
         interface.write_input(out / TEST_INPUT, _example_stack())
-        with suppress(OSError):  # Windows removes no open file
-            (out / names.LOCK).unlink()
+        remove_lock(out)
     if bases:
         licenses = "\n".join(f"- {line}" for line in record.licenses.lines)
         LOGGER.warning(f"the image contains published weights; hand it in where their license allows it:\n{licenses}")
     return out
-
-
-def _copy(path: Path, target: Path) -> None:
-    with files.atomic(target) as part:
-        shutil.copyfile(path, part)
 
 
 def _wheels(folder: Path) -> list[Path]:
@@ -88,16 +81,13 @@ def _bases(folder: Path, record: BundleRecord) -> dict[str, Path]:
         if file not in record.files and file not in bases:
             with extras.translated():
                 from mitotype.backbones import weights
-            path = Path(weights.find_by_digest(architecture.backbone, architecture.base).path)
-            if path.suffix != ".safetensors":
-                raise UserError(
-                    f"'{path.name}' is not a safetensors file.", fix="convert it, and make the bundle again"
-                )
-            bases[file] = path
+            bases[file] = weights.find_safetensors(
+                architecture.backbone, architecture.base, fix="convert it, and make the bundle again"
+            )
     return bases
 
 
 def _example_stack() -> list[np.ndarray]:
     """Return the images that ship with the package as a full stack."""
-    examples = [images.read(path) for path in sorted(EXAMPLES.glob("*.png"))]
+    examples = [images.read(path) for path in example_paths()]
     return [examples[page % len(examples)] for page in range(MAX_PAGES)]

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mitotype.core import images
+from mitotype.core import images, records
 from mitotype.core.cpu_limit import use_threads
 from mitotype.core.devices import resolve_device
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names, read_bundle, read_member
+from mitotype.core.run_layout import BundleRecord, names, read_member
 from mitotype.core.schema import MPP_UM, NOTICE
 from mitotype.deploy.challenge import interface
 from mitotype.deploy.classify import classify
@@ -58,7 +58,8 @@ def classify_stack(input_dir: Path, model_dir: Path) -> list[Prediction]:
     mpp_um = interface.spacing_um(header)
     if mpp_um is None:
         print(f"'{stack.name}' states no plausible spacing; {MPP_UM} µm/px is used", file=sys.stderr)
-    device = resolve_device("auto") if needs_torch(model_dir) else "cpu"
+    record = records.read(model_dir / names.BUNDLE, BundleRecord, what="bundle")  # files are checked when it is opened
+    device = resolve_device("auto") if needs_torch(model_dir, record) else "cpu"
     predictor = open_predictor(str(model_dir), device=device)
     predictions = classify(predictor, [Source(stack, MPP_UM if mpp_um is None else mpp_um)])
     failed = next((prediction.error for prediction in predictions if prediction.error), "")
@@ -67,9 +68,8 @@ def classify_stack(input_dir: Path, model_dir: Path) -> list[Prediction]:
     return predictions
 
 
-def needs_torch(model_dir: Path) -> bool:
+def needs_torch(model_dir: Path, record: BundleRecord) -> bool:
     """Return whether a bundle has nets and no graph of them."""
-    record = read_bundle(model_dir)
     if names.GRAPH in record.files:
         return False
     return any(read_member(names.member_dir(model_dir, name)).feature is None for name in record.members)

@@ -5,9 +5,8 @@ Shapes: N patches, 2 classes.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from msgspec import Meta
 from mitotype.core import files, images, outputs, records
 from mitotype.core.errors import UserError
 from mitotype.core.examples import EXAMPLES
+from mitotype.core.folder_lock import remove_lock
 from mitotype.core.records import Name, Record, Share, Text
 from mitotype.core.run_layout import names, read_member
 from mitotype.core.schema import ATYPICAL, MPP_UM, NOTICE, NOTICE_LONG
@@ -61,8 +61,7 @@ def created(out: Path, contents: Sequence[str], predictor: Predictor) -> Iterato
     """Hold the output folder while the block writes `contents` and what all formats have. An earlier export is replaced."""
     with outputs.claimed(out, (*contents, *SHARED_FILES), marker=RECORD, inputs=[predictor.dir]):
         yield
-        with suppress(OSError):  # Windows removes no open file
-            (out / names.LOCK).unlink()
+        remove_lock(out)
 
 
 def check(format: str, predictor: Predictor, side_px: int, run: RunNet, class_names: Sequence[str]) -> ExportRecord:
@@ -112,8 +111,7 @@ def write_shared(out: Path, record: ExportRecord, predictor: Predictor, how_to: 
         Image.fromarray(example_image(record.side_px).transpose(1, 2, 0)).save(part, "PNG")
     card = predictor.dir / names.CARD
     if card.is_file():
-        with files.atomic(out / names.CARD) as part:
-            shutil.copyfile(card, part)
+        files.copy(card, out / names.CARD)
     files.write_text(out / README, _readme(record, predictor, how_to))
     records.write(out / RECORD, record)  # last: it makes it an export
 

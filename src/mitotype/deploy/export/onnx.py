@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
 
-from mitotype.core import extras, files, images, records, walk
+from mitotype.core import extras, files, images, records
 from mitotype.core.errors import UserError
-from mitotype.core.examples import EXAMPLES
-from mitotype.core.folder_lock import exclusive
+from mitotype.core.examples import example_paths
+from mitotype.core.folder_lock import exclusive, remove_lock
 from mitotype.core.run_layout import GraphRecord, bundle_digest, graph_digest, names, read_bundle
 from mitotype.core.schema import PATCH_PX
 from mitotype.deploy.bundle import find_bundle
@@ -52,8 +51,7 @@ def add_graph(source: str) -> Path:
         record = replace(record, format=2, files=digests)
         files.write_bytes(path, raw)
         records.write(folder / names.BUNDLE, replace(record, digest=bundle_digest(record)))
-    with suppress(OSError):  # Windows removes no open file
-        (folder / names.LOCK).unlink()  # a bundle is its files and nothing else
+        remove_lock(folder)  # a bundle is its files and nothing else
     return path
 
 
@@ -137,7 +135,7 @@ def _check(raw: bytes, predictor: Predictor, source: str) -> None:
     rng = np.random.default_rng(0)
     sides_px = sorted({runtime.needs_px, PATCH_PX})
     batches = [rng.integers(0, 256, (N_CHECKED, 3, side_px, side_px), dtype=np.uint8) for side_px in sides_px]
-    examples = [images.read(path).transpose(2, 0, 1) for path in walk.iter_files(EXAMPLES, (".png",))]
+    examples = [images.read(path).transpose(2, 0, 1) for path in example_paths()]
     if runtime.needs_px <= PATCH_PX:
         batches.append(np.stack(examples))
     for image_N3HW in batches:

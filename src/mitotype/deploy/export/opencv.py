@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,7 @@ def export(source: str, out: Path) -> Path:
         raise UserError(what, fix="use --to wsinfer") from error
     with export_folder.created(out, (GRAPH, SCRIPT), predictor):
         files.write_bytes(out / GRAPH, raw)
-        with files.atomic(out / SCRIPT) as part:
-            shutil.copyfile(Path(__file__).with_name(SCRIPT), part)
+        files.copy(Path(__file__).with_name(SCRIPT), out / SCRIPT)
         export_folder.write_shared(out, record, predictor, HOW_TO)
     return out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +49,7 @@ def export(source: str, out: Path) -> Path:
         how_to = HOW_TO.format(name=out.name, side_px=record.side_px, views=views)
         with export_folder.created(out, (NET, CONFIG), predictor):
             for name in (NET, CONFIG):
-                with files.atomic(out / name) as part:
-                    shutil.copyfile(folder / name, part)
+                files.copy(folder / name, out / name)
             export_folder.write_shared(out, record, predictor, how_to)
     return out
 
