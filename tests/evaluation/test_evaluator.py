@@ -14,6 +14,7 @@ from mitotype.evaluation import decide_rows, evaluate
 from mitotype.evaluation.metrics import compute
 from mitotype.evaluation.results import Evaluation
 from mitotype.scores import decision, table
+from mitotype.scores.calibrate import sigmoid
 from mitotype.scores.ensemble import mean_logit
 from mitotype.scores.table import Scores
 from tests.evaluation.conftest import ABOUT, fit_decision
@@ -27,9 +28,9 @@ def test_entries_and_variants(evaluation: Evaluation) -> None:
         ("amibr", "out-of-fold"),
     ]
     keys = {e.dataset + e.part: [v.key for v in e.variants] for e in evaluation.entries}
-    assert keys["amibrtest"] == ["decided", "half", "single"]
-    assert keys["atnorm-brtest"] == ["decided", "half", "single", "all_files", "single_all_files"]
-    assert keys["amibrout-of-fold"] == ["decided", "half"]
+    assert keys["amibrtest"] == ["decided", "half", "mean_probability", "single"]
+    assert keys["atnorm-brtest"] == ["decided", "half", "mean_probability", "single", "all_files", "single_all_files"]
+    assert keys["amibrout-of-fold"] == ["decided", "half", "mean_probability"]
 
 
 def test_metrics_equal_those_of_the_rows(evaluation: Evaluation) -> None:
@@ -45,6 +46,18 @@ def test_metrics_equal_those_of_the_rows(evaluation: Evaluation) -> None:
             entry.headline.metrics["balanced_accuracy"].value
         )
         assert sum(d.patches for d in entry.domains) == entry.patches
+
+
+def test_the_mean_of_probabilities(evaluation: Evaluation, small: Scores) -> None:
+    entry = evaluation.entry("amibr")
+    variant = entry.variant("mean_probability") if entry else None
+    assert entry is not None and variant is not None
+    rows = small.scores[small.scores["part"] == "test"]
+    by_view = rows.assign(p=sigmoid(rows["logit"].to_numpy())).groupby(["patch_id", "member"])["p"].mean()
+    mean = by_view.groupby("patch_id").mean().reindex(entry.rows["patch_id"]).to_numpy()
+    label = entry.rows["label"].to_numpy()
+    for name in ("balanced_accuracy", "auroc"):
+        assert variant.metrics[name].value == pytest.approx(compute(name, label, (mean >= 0.5).astype(int), mean).value)
 
 
 def test_single_members(evaluation: Evaluation, small: Scores) -> None:

@@ -150,9 +150,9 @@ def evaluation_numbers() -> Flat:
     scores = stored_table()
     combine = COMBINED["mean_probability"]
     return flat(records.to_builtins({
-        "both parts": evaluate(scores, fit_decision(scores, "temperature"), n_boot=DRAWS).to_record(),
-        "test": evaluate(scores, fit_decision(scores, "platt", combine), combiner=combine, n_boot=DRAWS, part=TEST).to_record(),
-        "undecided": evaluate(of_source(scores, "alpha"), n_boot=DRAWS, seed=1, part=TEST).to_record(),
+        "both parts": evaluate(scores, fit_decision(scores, "temperature"), n_boot=DRAWS),
+        "test": evaluate(scores, fit_decision(scores, "platt", combine), combiner=combine, n_boot=DRAWS, part=TEST),
+        "undecided": evaluate(of_source(scores, "alpha"), n_boot=DRAWS, seed=1, part=TEST),
     }))  # fmt: skip
 
 

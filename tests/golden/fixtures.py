@@ -29,7 +29,7 @@ def evaluation() -> Flat:
     """Both parts of the run's scores, evaluated by its decision."""
     scores = table.read(FOLDER / "run")
     decision = records.read(FOLDER / "run" / "decision.json", Decision)
-    parts = {part: evaluate(scores, decision, part=part, n_boot=N_BOOT).to_record() for part in (TEST, OUT_OF_FOLD)}
+    parts = {part: evaluate(scores, decision, part=part, n_boot=N_BOOT) for part in (TEST, OUT_OF_FOLD)}
     return flat(records.to_builtins(parts))
 
 

@@ -31,7 +31,16 @@ from mitotype.evaluation.metrics import metrics_of
 from mitotype.evaluation.metrics.metric import GROUP, MEMBERS
 from mitotype.evaluation.pooling import challenge_metrics
 from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
-from mitotype.evaluation.results import ALL_FILES, DECIDED, HALF, SINGLE, SINGLE_ALL_FILES, Entry, Evaluation
+from mitotype.evaluation.results import (
+    ALL_FILES,
+    DECIDED,
+    HALF,
+    MEAN_PROBABILITY,
+    SINGLE,
+    SINGLE_ALL_FILES,
+    Entry,
+    Evaluation,
+)
 from mitotype.scores.calibrate import sigmoid
 from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted
 from mitotype.scores.ensemble import AnyCombiner, Combiner
@@ -47,6 +56,7 @@ class _Context:
     decision: Decision
     n_boot: int
     seed: int
+    by_probability: pd.DataFrame | None = None
 
 
 def decide_rows(
@@ -95,7 +105,7 @@ def evaluate(
     checks.raise_if_any(findings)
     scores = scores.take(part=part) if part else scores
     rows = decide_rows(scores, decision, combiner=combiner)
-    context = _Context(scores, decision, n_boot, seed)
+    context = _Context(scores, decision, n_boot, seed, _by_probability(scores, combiner.record))
     groups = list(rows.groupby(["part", "dataset"], sort=False))
     groups.sort(key=lambda group: str(group[0][0]) == OUT_OF_FOLD)
     entries = [_entry(context, g.reset_index(drop=True)) for _, g in groups if g["label"].notna().any()]
@@ -163,6 +173,10 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
         at_half = UNCALIBRATED.apply(once, guard=False)
         variants.append(_variant(HALF, "uncalibrated at 0.5", at_half, bootstrap, same_ranking=variants[0]))
+    if context.by_probability is not None:
+        wanted = pd.MultiIndex.from_frame(once[["part", "patch_id"]].astype(str))
+        by_probability = context.by_probability.loc[wanted].reset_index()
+        variants.append(_variant(MEAN_PROBABILITY, "mean of probabilities at 0.5", by_probability, bootstrap))
     single = _single(context, SINGLE, once, bootstrap) if part != OUT_OF_FOLD else None
     variants += [single] if single else []
     if not images.mask.all():
@@ -206,6 +220,18 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         published=None,
         rows=once,
     )
+
+
+def _by_probability(scores: Scores, combiner: CombinerRecord) -> pd.DataFrame | None:
+    """Return the rows decided by the mean of probabilities at 0.5, as many studies combine members and views.
+
+    None for a combiner that is not the mean of logits, and where each patch has one score.
+    """
+    if combiner.kind != "mean_logit" or not scores.scores.duplicated(["part", "patch_id"]).any():
+        return None
+    other = Combiner("mean_probability", views=combiner.views, members=combiner.members)
+    rows = UNCALIBRATED.apply(scores.joined(other.apply(scores)), guard=False)
+    return rows.set_index(pd.MultiIndex.from_frame(rows[["part", "patch_id"]].astype(str), names=["p", "id"]))
 
 
 def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,8 @@ from mitotype.core.run_layout.evaluation import EntryRecord, EvaluationRecord, P
 from mitotype.core.schema import TEST
 from mitotype.scores.decision import Decision
 
-DECIDED, HALF, SINGLE, ALL_FILES, SINGLE_ALL_FILES = "decided", "half", "single", "all_files", "single_all_files"
+DECIDED, HALF, MEAN_PROBABILITY = "decided", "half", "mean_probability"
+SINGLE, ALL_FILES, SINGLE_ALL_FILES = "single", "all_files", "single_all_files"
 
 
 class Entry(EntryRecord, frozen=True, kw_only=True, eq=False):

@@ -17,7 +17,7 @@ def giedziun2025() -> Recipe:
     Of its authors (abstract, and what the organisers published of the container): H-optimus-0; LoRA; MixUp; soft labels from the
     experts' votes; hard-negative mining; adaptive focal loss; supervised contrastive loss; a domain-adaptive head; sampling aware
     of domain, minority class and difficulty; two views, as is and mirrored; the mean of probabilities of several folds, at 0.5.
-    `mitotype evaluate` prints that decision (uncalibrated at 0.5) beside ours.
+    `mitotype evaluate` prints that decision (mean of probabilities at 0.5) beside ours.
 
     Not found by us, and the setting of the published benchmark (arXiv 2506.21444): rank 8, alpha 16, dropout 0.3; Adam-like
     steps at lr 5e-5 for LoRA on a foundation model.
