@@ -1,4 +1,4 @@
-"""Threshold: the probability from which a figure is called atypical, with cross-fitted rates beside it."""
+"""Threshold: the probability from which a figure is classified as atypical, with cross-fitted rates beside it."""
 
 from __future__ import annotations
 

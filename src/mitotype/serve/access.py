@@ -11,7 +11,7 @@ from fastapi.datastructures import Headers
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mitotype.serve.messages import ErrorAnswer, to_response
+from mitotype.serve.messages import ErrorResponse, to_response
 
 ANY = "*"
 OPEN_PATHS = ("/health", "/ready")  # need no token: they are read by machines that have none
@@ -55,7 +55,7 @@ def _hostname(host: str) -> str:
 
 
 def _refused(status: int, error: str, headers: Mapping[str, str] | None = None) -> Response:
-    return to_response(ErrorAnswer(error), status, headers)
+    return to_response(ErrorResponse(error), status, headers)
 
 
 class CheckedAccess:

@@ -26,7 +26,7 @@ from mitotype.serve import openapi
 from mitotype.serve.access import Access, CheckedAccess
 from mitotype.serve.batching import Batcher
 from mitotype.serve.limits import LIMITS, Limits
-from mitotype.serve.messages import Answer, ErrorAnswer, Status, to_response
+from mitotype.serve.messages import ClassifyResponse, ErrorResponse, Status, to_response
 from mitotype.serve.metrics import CountedRequests, Metrics
 from mitotype.serve.uploads import read_sources, too_many
 
@@ -58,10 +58,10 @@ class Service:
             predictions = await self.batcher.predict(pages)
         self.metrics.count(predictions)
         if all(prediction.error for prediction in predictions):
-            return to_response(ErrorAnswer("No image could be classified.", predictions), 422)
+            return to_response(ErrorResponse("No image could be classified.", predictions), 422)
         record, threshold = self.predictor.record, self.predictor.decision.threshold.value
         return to_response(
-            Answer(bundle=record.name, digest=record.digest, threshold=threshold, predictions=predictions)
+            ClassifyResponse(bundle=record.name, digest=record.digest, threshold=threshold, predictions=predictions)
         )
 
     @contextmanager
@@ -118,11 +118,11 @@ def create_app(predictor: Predictor, access: Access, limits: Limits = LIMITS, *,
 
     @app.exception_handler(AnyHTTPException)
     async def http_error(request: Request, error: AnyHTTPException) -> Response:
-        return to_response(ErrorAnswer(str(error.detail)), error.status_code, error.headers)
+        return to_response(ErrorResponse(str(error.detail)), error.status_code, error.headers)
 
     @app.exception_handler(UserError)
     async def user_error(request: Request, error: UserError) -> Response:
-        return to_response(ErrorAnswer(error.what), 422)
+        return to_response(ErrorResponse(error.what), 422)
 
     @app.exception_handler(ClientDisconnect)
     async def disconnected(request: Request, error: ClientDisconnect) -> Response:
@@ -130,6 +130,6 @@ def create_app(predictor: Predictor, access: Access, limits: Limits = LIMITS, *,
 
     @app.exception_handler(Exception)
     async def internal_error(request: Request, error: Exception) -> Response:
-        return to_response(ErrorAnswer("Internal error; its traceback is in the log of the service."), 500)
+        return to_response(ErrorResponse("Internal error; its traceback is in the log of the service."), 500)
 
     return app

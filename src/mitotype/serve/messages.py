@@ -33,7 +33,7 @@ class ClassifyRequest(Struct, frozen=True, forbid_unknown_fields=True):
     mpp_um: Mpp | None = None
 
 
-class Answer(Struct, frozen=True, kw_only=True):
+class ClassifyResponse(Struct, frozen=True, kw_only=True):
     """One prediction for every figure, in the order of the images; one with an `error` for an image that cannot be read."""
 
     notice: str = NOTICE
@@ -43,8 +43,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     predictions: list[Prediction]
 
 
-class ErrorAnswer(Struct, frozen=True, omit_defaults=True):
-    """Why a request has no answer; `predictions` have the error of each image if none could be classified."""
+class ErrorResponse(Struct, frozen=True, omit_defaults=True):
+    """Why a request was refused or failed; `predictions` have the error of each image if none could be classified."""
 
     error: str
     predictions: list[Prediction] = []
@@ -57,7 +57,7 @@ class Status(Struct, frozen=True):
 
 
 def to_response(
-    message: Answer | ErrorAnswer | Status, status: int = 200, headers: Mapping[str, str] | None = None
+    message: ClassifyResponse | ErrorResponse | Status, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return a message as the response with a status."""
     return Response(records.encode(message), status, headers, media_type="application/json")

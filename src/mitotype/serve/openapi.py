@@ -10,12 +10,12 @@ from fastapi import FastAPI
 from mitotype import __version__
 from mitotype.core.schema import NOTICE_LONG
 from mitotype.serve.limits import Limits
-from mitotype.serve.messages import Answer, ClassifyRequest, ErrorAnswer, Status
+from mitotype.serve.messages import ClassifyResponse, ClassifyRequest, ErrorResponse, Status
 from mitotype.serve.uploads import JSON, MULTIPART
 
 REFERENCE = "#/components/schemas/{name}"
 NUMBERS_OR_NULL = ("probability", "spread")  # nan is null in JSON
-MESSAGES = (ClassifyRequest, Answer, ErrorAnswer, Status)
+MESSAGES = (ClassifyRequest, ClassifyResponse, ErrorResponse, Status)
 
 
 def _response(description: str, message: type[msgspec.Struct]) -> dict[str, Any]:
@@ -24,12 +24,15 @@ def _response(description: str, message: type[msgspec.Struct]) -> dict[str, Any]
 
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    401: _response("The token is missing or wrong.", ErrorAnswer),
-    403: _response("The request comes from a page of another site.", ErrorAnswer),
-    421: _response("The service is not reached by this host name.", ErrorAnswer),
+    401: _response("The token is missing or wrong.", ErrorResponse),
+    403: _response("The request comes from a page of another site.", ErrorResponse),
+    421: _response("The service is not reached by this host name.", ErrorResponse),
 }
-STATUS: dict[int | str, dict[str, Any]] = {200: _response("It is.", Status)}
-READY: dict[int | str, dict[str, Any]] = {**STATUS, 503: _response("As many requests wait as may.", Status)}
+STATUS: dict[int | str, dict[str, Any]] = {200: _response("The service runs.", Status)}
+READY: dict[int | str, dict[str, Any]] = {
+    200: _response("The service takes requests.", Status),
+    503: _response("As many requests wait as may.", Status),
+}
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -44,17 +47,17 @@ _FORM = {
 }
 CLASSIFY: dict[str, Any] = {
     "responses": {
-        200: _response("The predictions.", Answer),
-        400: _response("The form is damaged.", ErrorAnswer),
-        408: _response("The body did not arrive in time.", ErrorAnswer),
-        413: _response("The request is above a limit.", ErrorAnswer),
-        415: _response("The content type is another one.", ErrorAnswer),
-        422: _response("The request is not as documented, or no image could be classified.", ErrorAnswer),
+        200: _response("The predictions.", ClassifyResponse),
+        400: _response("The form is damaged.", ErrorResponse),
+        408: _response("The body did not arrive in time.", ErrorResponse),
+        413: _response("The request is above a limit.", ErrorResponse),
+        415: _response("The content type is another one.", ErrorResponse),
+        422: _response("The request is not as documented, or no image could be classified.", ErrorResponse),
         429: {
-            **_response("As many requests wait as may; repeat it after the seconds in Retry-After.", ErrorAnswer),
+            **_response("As many requests wait as may; repeat it after the seconds in Retry-After.", ErrorResponse),
             "headers": {"Retry-After": {"schema": {"type": "integer"}}},
         },
-        500: _response("An error of the service.", ErrorAnswer),
+        500: _response("An error of the service.", ErrorResponse),
     },
     "openapi_extra": {
         "requestBody": {

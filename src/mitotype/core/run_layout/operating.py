@@ -17,7 +17,7 @@ class OperatingPoint(Record, frozen=True, kw_only=True):
     Parameters
     ----------
     threshold : float
-        P(atypical) from which a figure is called atypical.
+        P(atypical) from which a figure is classified as atypical.
     band : tuple of float
         P(atypical) between which the decision is "uncertain".
     sensitivity, specificity : float or None

@@ -31,7 +31,7 @@ def atypicalOf = { BufferedImage image ->
 }
 
 // A square image of `sidePx`, black where `source` does not reach.
-def drawnAt = { BufferedImage source, int left, int top ->
+def patchAt = { BufferedImage source, int left, int top ->
     def image = new BufferedImage(sidePx, sidePx, BufferedImage.TYPE_INT_RGB)
     def graphics = image.createGraphics()
     graphics.drawImage(source, left, top, null)
@@ -39,7 +39,7 @@ def drawnAt = { BufferedImage source, int left, int top ->
     return image
 }
 
-double test = atypicalOf(drawnAt(ImageIO.read(new File(folder, record.test_image)), 0, 0))
+double test = atypicalOf(patchAt(ImageIO.read(new File(folder, record.test_image)), 0, 0))
 if (Math.abs(test - (record.atypical as double)) > 0.001)
     throw new RuntimeException("The test image gives " + test + " instead of " + record.atypical + ".")
 
@@ -60,7 +60,7 @@ detections.each { detection ->
     int height = Math.min(top + side, server.getHeight()) - y
     def region = RegionRequest.createInstance(server.getPath(), downsample, x, y, width, height, roi.getZ(), roi.getT())
     def image = server.readRegion(region)
-    double atypical = atypicalOf(drawnAt(image, Math.round((x - left) / downsample) as int, Math.round((y - top) / downsample) as int))
+    double atypical = atypicalOf(patchAt(image, Math.round((x - left) / downsample) as int, Math.round((y - top) / downsample) as int))
     detection.setPathClass(PathClass.fromString(record.class_names[atypical >= 0.5 ? 1 : 0]))
     detection.getMeasurementList().put(record.class_names[1], atypical)
 }

@@ -41,7 +41,7 @@ class BalancedAccuracy(Metric):
 
 @metrics.add("sensitivity")
 class Sensitivity(Metric):
-    """Share of atypical figures called atypical: TP / (TP + FN)."""
+    """Share of atypical figures that are classified as atypical: TP / (TP + FN)."""
 
     title, head, order = "sensitivity", "sens.", 2
     reads, larger_is_better, scale = "class", True, "unit"
@@ -57,7 +57,7 @@ class Sensitivity(Metric):
 
 @metrics.add("specificity")
 class Specificity(Metric):
-    """Share of normal figures called normal: TN / (TN + FP)."""
+    """Share of normal figures that are classified as normal: TN / (TN + FP)."""
 
     title, head, order = "specificity", "spec.", 3
     reads, larger_is_better, scale = "class", True, "unit"

@@ -18,7 +18,7 @@ class ThresholdRule:
     is_fitted: ClassVar[bool] = True  # False: the threshold does not depend on the rows
 
     def threshold(self, probability_N: np.ndarray, label_N: np.ndarray) -> float:
-        """Return the probability from which a figure is called atypical, given rows of both classes (labels 0 and 1)."""
+        """Return the probability from which a figure is classified as atypical, given rows of both classes (labels 0 and 1)."""
         raise NotImplementedError
 
 

@@ -25,7 +25,7 @@ def specificity_threshold(probability: np.ndarray, label: np.ndarray, specificit
     It is the midpoint between two scores, or 1 where the highest score is that of too many normal rows.
     """
     negative = np.sort(probability[label == 0])
-    last = negative[int(np.ceil(specificity * len(negative) - 1e-9)) - 1]  # the highest that is called normal
+    last = negative[int(np.ceil(specificity * len(negative) - 1e-9)) - 1]  # the highest that is classified as normal
     above = probability[probability > last]
     if not len(above):
         return 1.0
