@@ -33,8 +33,6 @@ def write_build_folder(source: str, out: Path, wheels: Path | None = None) -> Pa
     Weights under adapters are included. Raises a UserError for a run, and for weights that are not on this machine.
     """
     folder = find_bundle(source)
-    if not names.is_bundle(folder):
-        raise UserError(f"'{source}' is a run.", fix=f"make a bundle of it: mitotype bundle {source} --out DIR")
     record = read_bundle(folder)
     wheel_paths = _wheels(wheels) if wheels else []
     is_heavy = needs_torch(folder, record)

@@ -3,4 +3,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-docker save "${IMAGE:-mitotype-challenge}" | gzip -c >"${IMAGE:-mitotype-challenge}.tar.gz"
+image="${IMAGE:-mitotype-challenge}"
+docker save "$image" | gzip -c >"${image//[\/:]/-}.tar.gz" # OWNER/NAME:TAG is no file name
