@@ -111,7 +111,7 @@ def main() -> None:
         given = [source.path for source in list_images([str(args.folder)])][:N_IMAGES] if args.folder else None
         paths = given or generated(folder)
         classify_seconds(predictor, paths[:BATCH])
-        found = rates({
+        per_second = rates({
             "classify": (len(paths), lambda: classify_seconds(predictor, paths)),
             "classify of 0.1.0": (len(paths), lambda: old.seconds(paths)),
             f"{ORGANISERS_NET}, {ORGANISERS_PX} px": (ORGANISERS_IMAGES, lambda: organisers_seconds(session)),
@@ -119,7 +119,7 @@ def main() -> None:
     old.close()
     environment = machine()
     print(f"{len(paths)} images, {environment['cpu']}, {environment['threads']} threads, float32\n")
-    rows = [{"what": what, "patches_per_s": rate, "ratio": found["classify"] / rate} for what, rate in found.items()]
+    rows = [{"what": what, "patches_per_s": rate, "ratio": per_second["classify"] / rate} for what, rate in per_second.items()]
     for row in rows:
         print(f"{row['what']:30}{row['patches_per_s']:>8.0f} patch/s{row['ratio']:>8.2f} x")
     if args.json:

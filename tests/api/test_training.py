@@ -31,6 +31,7 @@ def _train(folder: Path, data: str, seed: int, *args: str) -> subprocess.Popen[s
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("one_cpu")
 @pytest.mark.parametrize("out", ["", "run"])
 def test_two_that_start_at_once_are_not_mixed(tmp_path: Path, data: str, out: str) -> None:
     processes = [_train(tmp_path, data, seed, *(["--out", out] if out else [])) for seed in (1, 2)]

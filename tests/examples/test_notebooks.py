@@ -24,6 +24,7 @@ def runner() -> ModuleType:
     return module
 
 
+@pytest.mark.usefixtures("one_cpu")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, runner: ModuleType) -> None:
     notebook = runner.run(path)
