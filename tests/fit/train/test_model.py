@@ -20,7 +20,7 @@ from mitotype.fit.train import frozen_cache
 from mitotype.fit.train.batches import BatchSource
 from mitotype.fit.train.distributed import Ranks
 from mitotype.fit.train.inputs import TrainContext, TrainData
-from mitotype.fit.train.model import init_model
+from mitotype.fit.train.model import init_model, set_train_mode
 from mitotype.losses import Objective
 from mitotype.transforms import Augment
 from tests.backbones.siblings import registered_siblings
@@ -102,3 +102,16 @@ def test_a_batch_has_the_published_labels(tmp_path: Path) -> None:
         [(_, batch)] = source.parts(np.array([3, 1, 0, 0]), 0, 0)
         assert batch.label_B is not None and (batch.label_B > 0.5).tolist() == [True, True, False, False]
         assert mixup or batch.target_B.tolist() == [1.0, 0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("adaptation", "moves"), [("full", True), ("lora(2, 4)", False), ("probe", False)])
+def test_running_statistics_move_where_they_are_stored(adaptation: str, moves: bool) -> None:
+    """An adapter is stored without the statistics of its frozen norms: they must be those of the base."""
+    model = build(Architecture("efficientnet-lite0", 64, "mean", adaptation=adaptation), seed=0)
+    statistics = {key: value.clone() for key, value in model.state_dict().items() if "running_" in key}
+    assert statistics
+    set_train_mode(model)
+    model(torch.rand(4, 3, 64, 64))
+    state = model.state_dict()
+    assert moves == any(not torch.equal(state[key], value) for key, value in statistics.items())
+    assert moves == (statistics.keys() <= {name for name, _ in trained_tensors(model)})

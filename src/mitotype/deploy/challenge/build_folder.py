@@ -21,7 +21,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 MODEL, WHEELS, TEST_INPUT, REQUIREMENTS = "model", "wheels", "test/input", "requirements.txt"
 ENTRY = "inference.py"
 SCRIPTS = ("do_build.sh", "do_test_run.sh", "do_save.sh")
-CONTENTS = ("Dockerfile", ".dockerignore", ENTRY, *SCRIPTS, REQUIREMENTS, MODEL, WHEELS, "test")
+FROM_TEMPLATES = ("Dockerfile", ".dockerignore", ENTRY, *SCRIPTS)
+CONTENTS = (*FROM_TEMPLATES, REQUIREMENTS, MODEL, WHEELS, "test")
 MAX_PAGES = 16  # of a stack
 LOGGER = logging.getLogger("mitotype")
 
@@ -46,9 +47,8 @@ def write_build_folder(source: str, out: Path, wheels: Path | None = None) -> Pa
             files.copy(path, out / WHEELS / path.name)
         requirement = f"mitotype{'[train]' if is_heavy else ''}=={version('mitotype')}"
         files.write_text(out / REQUIREMENTS, f"{requirement}\n")
-        for path in sorted(TEMPLATES.iterdir()):
-            name = ".dockerignore" if path.name == "dockerignore" else path.name
-            files.copy(path, out / name)
+        for name in FROM_TEMPLATES:  # pip adds compiled files beside them
+            files.copy(TEMPLATES / name.removeprefix("."), out / name)
         for name in SCRIPTS:
             (out / name).chmod(0o755)
         interface.write_input(out / TEST_INPUT, _example_stack())

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mitotype.backbones import backbones, weights
 from mitotype.backbones.adaptations import adaptations
@@ -64,10 +65,18 @@ def architecture(recipe: Recipe, objective: Objective, base: PretrainedWeights |
 
 
 def set_train_mode(model: Classifier) -> None:
-    """Set training mode. A frozen trunk stays in evaluation mode: its running statistics are those of its weights."""
+    """Set training mode. A trunk with frozen weights, or its norms alone if others are trained, stays in evaluation mode.
+
+    Running statistics are those of the frozen weights; moved by training they would not be stored beside an adapter.
+    """
     model.train()
-    if not any(parameter.requires_grad for parameter in model.trunk.parameters()):
+    is_trained = [parameter.requires_grad for parameter in model.trunk.parameters()]
+    if not any(is_trained):
         model.trunk.eval()
+    elif not all(is_trained):
+        for module in model.trunk.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
 
 def cast_frozen(model: Classifier, dtype: torch.dtype) -> None:
