@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from mitotype import __version__
 from mitotype.core.schema import NOTICE_LONG
 from mitotype.serve.limits import Limits
-from mitotype.serve.messages import ClassifyResponse, ClassifyRequest, ErrorResponse, Status
+from mitotype.serve.messages import ClassifyRequest, ClassifyResponse, ErrorResponse, Status
 from mitotype.serve.uploads import JSON, MULTIPART
 
 REFERENCE = "#/components/schemas/{name}"
