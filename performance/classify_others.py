@@ -119,7 +119,10 @@ def main() -> None:
     old.close()
     environment = machine()
     print(f"{len(paths)} images, {environment['cpu']}, {environment['threads']} threads, float32\n")
-    rows = [{"what": what, "patches_per_s": rate, "ratio": per_second["classify"] / rate} for what, rate in per_second.items()]
+    rows = [
+        {"what": what, "patches_per_s": rate, "ratio": per_second["classify"] / rate}
+        for what, rate in per_second.items()
+    ]
     for row in rows:
         print(f"{row['what']:30}{row['patches_per_s']:>8.0f} patch/s{row['ratio']:>8.2f} x")
     if args.json:
