@@ -20,6 +20,8 @@ from mitotype.cli import main
 from mitotype.core import tables
 from mitotype.core.schema import NOTICE
 
+OLD_BUNDLE = Path(__file__).parents[1] / "golden" / "v0_1_0" / "bundle_morphology"
+
 RunCommand = Callable[..., tuple[int, str, str]]
 
 
@@ -189,7 +191,7 @@ def test_an_operating_point_is_set_and_printed(run_command: RunCommand) -> None:
     for args, message in (
         (("--sensitivity", ".95", "--specificity", ".9"), "A sensitivity and a specificity are given"),
         (("--specificity", ".2"), "allowed: 0.5 to 0.995"),
-        (("--specificity", ".9", "--bundle", "default"), "The bundle 'default' has no operating points"),
+        (("--specificity", ".9", "--bundle", str(OLD_BUNDLE)), "has no operating points"),
     ):
         code, out, err = run_command("--example", *args)
         assert (code, out) == (2, "") and message in err
