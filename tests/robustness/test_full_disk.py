@@ -170,7 +170,7 @@ def test_a_path_below_a_file_is_refused_before_the_work(name: str, material: Pat
     assert "Traceback" not in refused.err
     assert str(tmp_path / "file") in refused.err
     assert (tmp_path / "file").read_text() == "theirs"
-    assert not (tmp_path / "cache").exists(), "it read images first"
+    assert not (tmp_path / "cache" / "mitotype").exists(), "it read images first"
 
 
 def _check_refused(stopped: Ended, out: Path, what: str, remedy: str) -> None:
