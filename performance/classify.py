@@ -44,6 +44,11 @@ def generated(folder: Path) -> list[Path]:
     return paths
 
 
+def image_paths(given: Path | None, folder: Path) -> list[Path]:
+    """The first images of the folder that is given, or else generated ones in `folder`."""
+    return [Path(s.path) for s in list_images([str(given)])][:N_IMAGES] if given else generated(folder)
+
+
 def read_seconds(paths: list[Path]) -> float:
     start = time.perf_counter()
     for path in paths:
@@ -112,8 +117,7 @@ def main() -> None:
         "torch": open_predictor(args.bundle, runtime="torch"),
     }
     with tempfile.TemporaryDirectory() as folder:
-        given = [source.path for source in list_images([str(args.folder)])][:N_IMAGES] if args.folder else None
-        rows = measure(predictors, given or generated(Path(folder)), args.rounds)
+        rows = measure(predictors, image_paths(args.folder, Path(folder)), args.rounds)
     environment = machine()
     print(
         f"{rows[0]['members']} nets, {rows[0]['images']} images, {environment['cpu']}, {environment['threads']} threads, float32\n"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,11 +23,11 @@ import onnxruntime
 import timm
 import torch
 
-from classify import BATCH, N_IMAGES, classify_seconds, generated
+from classify import classify_seconds, image_paths
 from machine import machine
 from mitotype.core import records
 from mitotype.deploy.predictor import open_predictor
-from mitotype.deploy.sources import list_images
+from turns import in_turns
 
 ORGANISERS_NET, ORGANISERS_PX, ORGANISERS_IMAGES = "tf_efficientnetv2_m", 224, 32
 OLD_VERSION = """
@@ -85,17 +84,6 @@ def organisers_seconds(session: onnxruntime.InferenceSession) -> float:
     return time.perf_counter() - start
 
 
-def rates(timed: dict[str, tuple[int, Callable[[], float]]], rounds: int) -> dict[str, float]:
-    """Images per second of each, medians over the rounds; each runs once before the first."""
-    seconds: dict[str, list[float]] = {name: [] for name in timed}
-    for number in range(rounds + 1):
-        for name, (_, run) in timed.items():
-            took_s = run()
-            if number:
-                seconds[name].append(took_s)
-    return {name: count / statistics.median(seconds[name]) for name, (count, _) in timed.items()}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("checkout", type=Path, help="of version 0.1.0")
@@ -108,17 +96,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         session = organisers_session(folder)
-        given = [source.path for source in list_images([str(args.folder)])][:N_IMAGES] if args.folder else None
-        paths = given or generated(folder)
-        classify_seconds(predictor, paths[:BATCH])
-        per_second = rates({
+        paths = image_paths(args.folder, folder)
+        timed: dict[str, tuple[int, Callable[[], float]]] = {
             "classify": (len(paths), lambda: classify_seconds(predictor, paths)),
             "classify of 0.1.0": (len(paths), lambda: old.seconds(paths)),
             f"{ORGANISERS_NET}, {ORGANISERS_PX} px": (ORGANISERS_IMAGES, lambda: organisers_seconds(session)),
-        }, args.rounds)  # fmt: skip
+        }
+        median_s = in_turns({name: run for name, (_, run) in timed.items()}, args.rounds)
     old.close()
     environment = machine()
     print(f"{len(paths)} images, {environment['cpu']}, {environment['threads']} threads, float32\n")
+    per_second = {name: count / median_s[name] for name, (count, _) in timed.items()}
     rows = [
         {"what": what, "patches_per_s": rate, "ratio": per_second["classify"] / rate}
         for what, rate in per_second.items()

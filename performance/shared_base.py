@@ -9,10 +9,10 @@ the median of each is taken.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mitotype.backbones.classifier import Architecture, build
 from mitotype.backbones.predict import InferenceConfig, predict, predict_ensemble
 from mitotype.core import records
 from mitotype.transforms import Frame, tta_views
+from turns import in_turns
 
 MEMBERS, PATCHES, BACKBONE = 5, 256, "vit-mini8"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -70,13 +71,7 @@ def measure(blocks: int, last: int, rounds: int) -> dict[str, Any]:
             "five on one trunk": lambda: predict_ensemble(together, image_N3HW, frame, views, config),
             "five nets": lambda: [predict(classifier, image_N3HW, frame, views, config) for classifier in alone],
         }
-        times: dict[str, list[float]] = {name: [] for name in functions}
-        for number in range(rounds + 1):
-            for name, function in functions.items():
-                elapsed = seconds(function)
-                if number:
-                    times[name].append(elapsed)
-    median = {name: statistics.median(elapsed) for name, elapsed in times.items()}
+        median = in_turns({name: partial(seconds, function) for name, function in functions.items()}, rounds)
     return {
         "blocks": blocks, "last": last, "members": MEMBERS, "device": DEVICE, "seconds": median,
         "ratio": median["five on one trunk"] / median["one member"], "five_nets_ratio": median["five nets"] / median["one member"],

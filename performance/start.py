@@ -8,15 +8,16 @@ PYTHON is that of an environment with mitotype, by default the one that runs thi
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from machine import machine
 from mitotype.api.examples import example_images
 from mitotype.core import records
+from turns import in_turns
 
 ROUNDS = 10
 FLOOR = "import numpy, onnxruntime"
@@ -42,17 +43,8 @@ def main() -> None:
         "mitotype classify": [*mitotype, "classify", image],
         "mitotype classify --bundle morphology": [*mitotype, "classify", image, "--bundle", "morphology"],
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(ROUNDS + 1):
-        for name, command in commands.items():
-            took_s = seconds(command)
-            if number:  # the first reads the files into memory
-                times[name].append(took_s)
-    floor_s = statistics.median(times[FLOOR])
-    rows = [
-        {"command": name, "seconds": statistics.median(t), "ratio": statistics.median(t) / floor_s}
-        for name, t in times.items()
-    ]
+    median_s = in_turns({name: partial(seconds, command) for name, command in commands.items()}, ROUNDS)
+    rows = [{"command": name, "seconds": s, "ratio": s / median_s[FLOOR]} for name, s in median_s.items()]
     for row in rows:
         print(f"{row['command']:40}{row['seconds']:>8.3f} s{row['ratio']:>8.2f} x")
     if args.json:

@@ -14,8 +14,7 @@ from mitotype.api.deployment import open_bundle
 from mitotype.api.progress import Progress, log_notes
 from mitotype.core import files, html_text, number_format, outputs
 from mitotype.core.cpu_limit import use_threads
-from mitotype.core.errors import UserError
-from mitotype.core.run_layout import LocalLabelsRecord, bundle_digest, names, now, read_bundle
+from mitotype.core.run_layout import LocalLabelsRecord, bundle_digest, check_no_run, now, read_bundle
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import join
 from mitotype.deploy import predictor
@@ -174,9 +173,7 @@ def adapt(
     """
     use_threads(threads)
     folder = find_bundle(os.fspath(bundle))
-    if not names.is_bundle(folder):
-        what = f"'{folder}' is a run."
-        raise UserError(what, fix=f"make a bundle of it: mitotype bundle {folder} --out DIR")
+    check_no_run(folder)
     outputs.check_folder(Path(out), inputs=[folder, *source_names(data)])
     cohort = join(read_cohorts(data, mpp_um=mpp_um))
     labelled = cohort.take(cohort.rows["label"].notna())

@@ -56,7 +56,7 @@ class _Context:
     decision: Decision
     n_boot: int
     seed: int
-    by_probability: pd.DataFrame | None = None
+    by_probability: pd.Series | None = None
 
 
 def decide_rows(
@@ -105,7 +105,7 @@ def evaluate(
     checks.raise_if_any(findings)
     scores = scores.take(part=part) if part else scores
     rows = decide_rows(scores, decision, combiner=combiner)
-    context = _Context(scores, decision, n_boot, seed, _by_probability(scores, combiner.record))
+    context = _Context(scores, decision, n_boot, seed, _by_probability(scores, rows, combiner.record))
     groups = list(rows.groupby(["part", "dataset"], sort=False))
     groups.sort(key=lambda group: str(group[0][0]) == OUT_OF_FOLD)
     entries = [_entry(context, g.reset_index(drop=True)) for _, g in groups if g["label"].notna().any()]
@@ -174,9 +174,9 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         at_half = UNCALIBRATED.apply(once, guard=False)
         variants.append(_variant(HALF, "uncalibrated at 0.5", at_half, bootstrap, same_ranking=variants[0]))
     if context.by_probability is not None:
-        wanted = pd.MultiIndex.from_frame(once[["part", "patch_id"]].astype(str))
-        by_probability = context.by_probability.loc[wanted].reset_index()
-        variants.append(_variant(MEAN_PROBABILITY, "mean of probabilities at 0.5", by_probability, bootstrap))
+        logit_N = context.by_probability.loc[part].reindex(once["patch_id"]).to_numpy()
+        at_half = UNCALIBRATED.apply(once.assign(logit=logit_N), guard=False)
+        variants.append(_variant(MEAN_PROBABILITY, "mean of probabilities at 0.5", at_half, bootstrap))
     single = _single(context, SINGLE, once, bootstrap) if part != OUT_OF_FOLD else None
     variants += [single] if single else []
     if not images.mask.all():
@@ -222,16 +222,15 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     )
 
 
-def _by_probability(scores: Scores, combiner: CombinerRecord) -> pd.DataFrame | None:
-    """Return the rows decided by the mean of probabilities at 0.5, as many studies combine members and views.
+def _by_probability(scores: Scores, rows: pd.DataFrame, combiner: CombinerRecord) -> pd.Series | None:
+    """Return the logit of the mean probability by part and patch, as many studies combine members and views.
 
-    None for a combiner that is not the mean of logits, and where each patch has one score.
+    None for a combiner that is not the mean of logits, and where each of the combined `rows` is of one score.
     """
-    if combiner.kind != "mean_logit" or not scores.scores.duplicated(["part", "patch_id"]).any():
+    if combiner.kind != "mean_logit" or (rows[["members", "views"]] == 1).all(axis=None):
         return None
     other = Combiner("mean_probability", views=combiner.views, members=combiner.members)
-    rows = UNCALIBRATED.apply(scores.joined(other.apply(scores)), guard=False)
-    return rows.set_index(pd.MultiIndex.from_frame(rows[["part", "patch_id"]].astype(str), names=["p", "id"]))
+    return other.apply(scores).set_index(["part", "patch_id"])["logit"]
 
 
 def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

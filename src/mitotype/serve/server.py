@@ -93,7 +93,7 @@ def new_server(app: FastAPI) -> uvicorn.Server:
 
 
 def run(app: FastAPI, listener: socket.socket) -> None:
-    """ClassifyResponse requests until SIGINT, SIGTERM or SIGHUP; then accept no more, answer those that were accepted, and return.
+    """Answer requests until SIGINT, SIGTERM or SIGHUP; then accept no more, answer those that were accepted, and return.
 
     A second SIGINT ends at once.
     """

@@ -104,6 +104,18 @@ def test_a_batch_has_the_published_labels(tmp_path: Path) -> None:
         assert mixup or batch.target_B.tolist() == [1.0, 0.5, 0.5, 0.5]
 
 
+def test_norms_of_a_partly_frozen_d4_net_keep_their_statistics() -> None:
+    """As an adaptation from outside the package may leave it: with its biases trained alone."""
+    model = build(Architecture("d4resnet-tiny", 64, "mean"), seed=0)
+    for name, parameter in model.trunk.named_parameters():
+        parameter.requires_grad_(name.endswith("bias"))
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    assert buffers
+    set_train_mode(model)
+    model(torch.rand(4, 3, 64, 64))
+    assert all(torch.equal(value, buffers[name]) for name, value in model.named_buffers())
+
+
 @pytest.mark.parametrize(("adaptation", "moves"), [("full", True), ("lora(2, 4)", False), ("probe", False)])
 def test_running_statistics_move_where_they_are_stored(adaptation: str, moves: bool) -> None:
     """An adapter is stored without the statistics of its frozen norms: they must be those of the base."""

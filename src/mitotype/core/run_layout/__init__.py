@@ -1,6 +1,6 @@
 """The files of a run and of a bundle: their names and their records. Format 2; files that 0.1.0 wrote are read too."""
 
-from mitotype.core.run_layout.bundle import BundleRecord, LocalLabelsRecord, bundle_digest, read_bundle
+from mitotype.core.run_layout.bundle import BundleRecord, LocalLabelsRecord, bundle_digest, check_no_run, read_bundle
 from mitotype.core.run_layout.decision import (
     Abstention,
     Calibration,
@@ -77,6 +77,7 @@ __all__ = [
     "WeightsSource",
     "append_opening",
     "bundle_digest",
+    "check_no_run",
     "deployed_members",
     "graph_digest",
     "now",

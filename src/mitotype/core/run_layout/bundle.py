@@ -118,13 +118,18 @@ def _document_digest(raw: bytes) -> str:
     return files.digest_of(msgspec.json.encode(value, order="sorted"))
 
 
+def check_no_run(folder: Path) -> None:
+    """Raise a UserError for a run where a bundle is needed."""
+    if names.is_run(folder) and not names.is_bundle(folder):
+        raise UserError(f"'{folder}' is a run.", fix=f"make a bundle of it: mitotype bundle {folder} --out DIR")
+
+
 def read_bundle(folder: Path) -> BundleRecord:
     """Return the record of a bundle after its own digest and those of all its files were checked.
 
     Raises a UserError for a run, and for a bundle that was changed, is damaged or incomplete, or is of an unknown format.
     """
-    if names.is_run(folder) and not names.is_bundle(folder):
-        raise UserError(f"'{folder}' is a run.", fix=f"make a bundle of it: mitotype bundle {folder} --out DIR")
+    check_no_run(folder)
     raw = files.read_bytes(folder / names.BUNDLE, what="bundle", max_bytes=records.MAX_BYTES)
     record = records.decode(raw, BundleRecord, f"The bundle '{folder / names.BUNDLE}'")
     own = _digest_1(raw) if record.format == 1 else _document_digest(raw)

@@ -12,11 +12,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mitotype.backbones import backbones, weights
 from mitotype.backbones.adaptations import adaptations
 from mitotype.backbones.classifier import Architecture, Classifier, build
+from mitotype.backbones.equivariant import D4BatchNorm2d
 from mitotype.backbones.weights import PretrainedWeights
 from mitotype.core import seeds
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train.inputs import TrainContext
 from mitotype.losses import Objective
+
+NORMS = (_BatchNorm, D4BatchNorm2d)  # those with running statistics
 
 
 def _init_as_timm(head: nn.Linear) -> None:
@@ -75,7 +78,7 @@ def set_train_mode(model: Classifier) -> None:
         model.trunk.eval()
     elif not all(is_trained):
         for module in model.trunk.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, NORMS):
                 module.eval()
 
 
