@@ -167,7 +167,7 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     bootstrap_all = bootstrap_cases(labelled, n_boot=context.n_boot, seed=context.seed)
     images = distinct_images(labelled)
     once, bootstrap = labelled[images.mask].reset_index(drop=True), bootstrap_all.take(images.mask)
-    label, predicted, probability, logit = _arrays(once)
+    label, predicted, probability, logit = metric_arrays(once)
     dataset, part, notes = str(rows["dataset"].iloc[0]), str(rows["part"].iloc[0]), []
     variants = [_variant(DECIDED, "as decided", once, bootstrap)]
     if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
@@ -233,7 +233,7 @@ def _by_probability(scores: Scores, rows: pd.DataFrame, combiner: CombinerRecord
     return other.apply(scores).set_index(["part", "patch_id"])["logit"]
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def metric_arrays(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return label, predicted class, P(atypical) and its logit, which ranks where probabilities round to 1."""
     predicted = (rows["class"] == "atypical").to_numpy(int)
     label, probability, logit = (rows[name].to_numpy(float) for name in ("label", "probability", "calibrated_logit"))
@@ -244,7 +244,7 @@ def _variant(
     key: str, title: str, rows: pd.DataFrame, bootstrap: Bootstrap, *, same_ranking: Variant | None = None
 ) -> Variant:
     """Return the metrics of `rows`; the ranking metrics are those of `same_ranking`, which orders the patches in the same way."""
-    label, predicted, probability, logit = _arrays(rows)
+    label, predicted, probability, logit = metric_arrays(rows)
     metrics = metrics_of()
     ranking = [name for name, metric in metrics.items() if metric.reads == "score"]
     known = {name: same_ranking.metrics[name] for name in ranking} if same_ranking else {}
@@ -287,7 +287,7 @@ def _single(context: _Context, key: str, rows: pd.DataFrame, bootstrap: Bootstra
 
 def _groups(rows: pd.DataFrame, bootstrap: Bootstrap, names: np.ndarray) -> list[Group]:
     """Return the metrics of the rows of each name; rows with an empty name are left out."""
-    label, predicted, probability, logit = _arrays(rows)
+    label, predicted, probability, logit = metric_arrays(rows)
     metrics, groups = list(metrics_of(GROUP)), []
     for name in sorted(set(names.tolist()) - {""}):
         mask = names == name
@@ -311,7 +311,7 @@ def _abstained(decision: Decision, rows: pd.DataFrame, bootstrap: Bootstrap) -> 
     if decision.abstention.low == decision.abstention.high:
         return None
     certain = (rows["decision"] != UNCERTAIN).to_numpy()
-    label, predicted, probability, logit = (array[certain] for array in _arrays(rows))
+    label, predicted, probability, logit = (array[certain] for array in metric_arrays(rows))
     replicates = bootstrap.take(certain)
     names = list(metrics_of(GROUP))
     metrics = intervals(names, label, predicted, probability, replicates, score=logit, level=LEVEL)

@@ -109,7 +109,12 @@ def test_an_ablation_is_continued_where_it_stopped(
     assert {effect.name for effect in result.screened} >= {"MixUp", "soft labels", "supervised contrastive loss"}
     assert len(result.confirmed) == 1 and {effect.name for effect in result.combined} >= {"2 seeds"}
     page = (tmp_path / "a" / "ablation.md").read_text()
-    assert "| supervised contrastive loss |" in page and "<svg" in (tmp_path / "a" / "ablation.svg").read_text()
+    assert [level.name for level in result.levels] == ["all members, mean of logits"]
+    assert (
+        "| supervised contrastive loss |" in page
+        and "## The complete recipe" in page
+        and "<svg" in (tmp_path / "a" / "ablation.svg").read_text()
+    )
     with pytest.raises(UserError, match="another ablation"):
         ablation.ablate(dataclasses.replace(config, strongest=2))
 
@@ -132,6 +137,10 @@ def test_an_ablation_of_an_ensemble_compares_its_runs(tiny: Recipe, toy_cohort: 
     result = ablation.ablate(config)
     assert [path.name for path in sorted((tmp_path / "out" / "screen" / "01").iterdir()) if path.is_dir()] == ["a", "b"]
     assert {effect.name for effect in result.combined} >= {"a", "b", "logistic stack, not the mean"}
+    assert [level.name for level in result.levels[2:]] == ["a alone", "b alone"]
+    without_a = {effect.name: effect for effect in result.combined}["a"].difference["auroc"].value
+    both, *_, b = (level.value["auroc"].value for level in result.levels)
+    assert without_a == pytest.approx(both - b)  # type: ignore[operator]
     scores = Subject(recipe).read_scores(tmp_path / "out" / "confirm" / "complete")
     assert set(scores.scores["member"]) == {f"{name}/fold{fold}-seed0" for name in "ab" for fold in (1, 2)}
     assert ablation.ablate(config).record == result.record

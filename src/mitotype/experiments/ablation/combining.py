@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mitotype.core.run_layout import CombinerRecord, CrossFitUnit
-from mitotype.experiments.ablation.effects import Effect, decided, paired_effect
+from mitotype.experiments.ablation.effects import Effect, Level, decided, level, paired_effect
 from mitotype.scores.combiners import combiners
 from mitotype.scores.decision import FOLDS
 from mitotype.scores.ensemble import Combiner, source_of
@@ -44,6 +44,23 @@ def effects(scores: Scores, *, unit: CrossFitUnit = "case", n_boot: int) -> list
     return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete, decide, unit)]
 
 
+def levels(scores: Scores, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Level]:
+    """Return what all members reach together, and of an ensemble what its stack and each of its runs reach."""
+    decide, runs = functools.partial(decided, scores, unit=unit), _members_of_runs(scores)
+    rows = {"all members, mean of logits": decide()}
+    if runs:
+        rows |= {"all members, logistic stack": decide(CrossFitted("stack", unit))}
+        rows |= {f"{run} alone": decide(Combiner(members=members)) for run, members in runs.items()}
+    return [level(name, decided_rows, n_boot=n_boot) for name, decided_rows in rows.items()]
+
+
+def _members_of_runs(scores: Scores) -> dict[str, tuple[str, ...]]:
+    """Return the members of each run; nothing for a table of one run."""
+    members = [str(member) for member in scores.scores["member"].unique() if "/" in str(member)]
+    runs = dict.fromkeys(map(source_of, members))
+    return {run: tuple(m for m in members if source_of(m) == run) for run in runs} if len(runs) > 1 else {}
+
+
 def _alternatives(
     scores: Scores, complete: pd.DataFrame, decide: Callable[..., pd.DataFrame], unit: CrossFitUnit
 ) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
@@ -54,11 +71,11 @@ def _alternatives(
     first = [member for member in members if str(member).endswith("-seed0")]
     if len(first) < len(members):
         yield f"{len(members) // max(len(first), 1)} seeds", complete, decide(Combiner(members=tuple(first)))
-    runs = list(dict.fromkeys(source_of(str(member)) for member in members if "/" in str(member)))
-    for run in runs if len(runs) > 1 else ():
-        others = tuple(str(member) for member in members if source_of(str(member)) != run)
+    runs = _members_of_runs(scores)
+    for run in runs:
+        others = tuple(member for other, of_run in runs.items() if other != run for member in of_run)
         yield run, complete, decide(Combiner(members=others))
-    if len(runs) > 1:
+    if runs:
         yield "logistic stack, not the mean", decide(CrossFitted("stack", unit)), complete
     yield "mean of probabilities, not of logits", decide(Combiner("mean_probability")), complete
     yield "fitted threshold, not 0.5", complete, decide(threshold="half")

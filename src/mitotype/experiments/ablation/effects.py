@@ -15,8 +15,8 @@ import pandas as pd
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import CrossFitUnit
 from mitotype.core.run_layout.evaluation import Interval
-from mitotype.evaluation.evaluator import decide_rows
-from mitotype.evaluation.interval import t_interval
+from mitotype.evaluation.evaluator import decide_rows, metric_arrays
+from mitotype.evaluation.interval import intervals, t_interval
 from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute
 from mitotype.evaluation.resample import Bootstrap, bootstrap_cases
 from mitotype.experiments.ablation.design import main_effects
@@ -49,6 +49,14 @@ class Effect:
     def improves(self, metric: str = "auroc") -> bool:
         value = self.difference[metric].value or 0.0
         return value < 0 if metric in ERRORS else value > 0
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the complete recipe reaches, or one run of it: by metric, the value with its interval over cases."""
+
+    name: str
+    value: Mapping[str, Interval]
 
 
 def decided(
@@ -96,6 +104,13 @@ def paired_effect(name: str, with_it: pd.DataFrame, without: pd.DataFrame, *, n_
     return Effect(name, difference, {})
 
 
+def level(name: str, rows: pd.DataFrame, *, n_boot: int, seed: int = 0) -> Level:
+    """Return the metrics of decided rows."""
+    label, predicted, probability, score = metric_arrays(rows)
+    bootstrap = bootstrap_cases(rows, n_boot=n_boot, seed=seed)
+    return Level(name, intervals(METRICS, label, predicted, probability, bootstrap, score=score))
+
+
 @dataclass(frozen=True)
 class _Measured:
     """Every metric of R tables, and its replicates over the same resampled cases."""
@@ -118,8 +133,7 @@ def _measure(tables: Sequence[pd.DataFrame], n_boot: int, seed: int) -> _Measure
         rows = rows.set_index("patch_id").reindex(first["patch_id"])
         if rows["label"].isna().any():
             raise UserError("The runs of an ablation have different patches.", fix="start it in a new folder")
-        predicted = (rows["class"] == "atypical").to_numpy(int)
-        probability, score = rows["probability"].to_numpy(float), rows["calibrated_logit"].to_numpy(float)
+        _, predicted, probability, score = metric_arrays(rows)
         replicate = bootstrap_metrics(list(METRICS), label, predicted, probability, bootstrap, score)
         for metric in METRICS:
             values[metric].append(compute(metric, label, predicted, probability, score).value)

@@ -45,6 +45,9 @@ def markdown(result: AblationResult, plot_name: str) -> str:
     ):
         if effects:
             parts += [f"## {title}", text_tables.markdown(HEADERS, [_row(e) for e in effects])]
+    if result.levels:
+        rows = [(level.name, *(_level(level.value[metric]) for metric in METRICS)) for level in result.levels]
+        parts += ["## The complete recipe, out of fold", text_tables.markdown(("scores", *HEADERS[1:4]), rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,6 +67,15 @@ def _difference(interval: Interval) -> str:
     if interval.value is None or interval.low is None or interval.high is None:
         return _signed(math.nan if interval.value is None else interval.value)
     return f"{_signed(interval.value)} [{_signed(interval.low)}, {_signed(interval.high)}]"
+
+
+def _level(interval: Interval) -> str:
+    value, low, high = (_unsigned(number) for number in (interval.value, interval.low, interval.high))
+    return value if interval.low is None else f"{value} [{low}, {high}]"
+
+
+def _unsigned(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}".removeprefix("0")
 
 
 def _signed(value: float) -> str:

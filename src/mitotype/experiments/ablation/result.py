@@ -12,7 +12,7 @@ from msgspec import Meta
 from mitotype.core.records import Count, Digest, Format2, Name, Record, Text
 from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.run_layout.run import RecipeFields
-from mitotype.experiments.ablation.effects import Effect
+from mitotype.experiments.ablation.effects import Effect, Level
 
 
 class AblationRecord(Format2, frozen=True, kw_only=True):
@@ -35,12 +35,14 @@ class AblationRecord(Format2, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class AblationResult:
-    """The effects of an ablation: by screening, confirmed, and of ways to combine the members of the complete recipe."""
+    """The effects of an ablation: by screening, confirmed, and of ways to combine the members of the complete recipe, with what
+    that reaches."""
 
     record: AblationRecord
     screened: Sequence[Effect]
     confirmed: Sequence[Effect]
     combined: Sequence[Effect]
+    levels: Sequence[Level]
     machine: str
 
 
@@ -50,12 +52,18 @@ class EffectRecord(Record, frozen=True):
     noise: dict[Name, float | None]
 
 
+class LevelRecord(Record, frozen=True):
+    name: Name
+    value: dict[Name, Interval]
+
+
 class EffectsRecord(Format2, frozen=True, kw_only=True):
-    """effects.json: value with an ingredient minus value without it, by metric."""
+    """effects.json: value with an ingredient minus value without it, by metric, and the values of the complete recipe."""
 
     screened: list[EffectRecord]
     confirmed: list[EffectRecord]
     combined: list[EffectRecord]
+    levels: list[LevelRecord]
 
 
 def to_record(result: AblationResult) -> EffectsRecord:
@@ -63,7 +71,10 @@ def to_record(result: AblationResult) -> EffectsRecord:
         return [EffectRecord(e.name, dict(e.difference), {k: _finite(v) for k, v in e.noise.items()}) for e in effects]
 
     return EffectsRecord(
-        screened=convert(result.screened), confirmed=convert(result.confirmed), combined=convert(result.combined)
+        screened=convert(result.screened),
+        confirmed=convert(result.confirmed),
+        combined=convert(result.combined),
+        levels=[LevelRecord(level.name, dict(level.value)) for level in result.levels],
     )
 
 

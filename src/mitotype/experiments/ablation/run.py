@@ -23,7 +23,7 @@ from mitotype.core.schema import Cohort
 from mitotype.datasets.splits import digest_of_labels
 from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
-from mitotype.experiments.ablation.effects import Effect, decided, paired_effect, screening_effects
+from mitotype.experiments.ablation.effects import Effect, Level, decided, paired_effect, screening_effects
 from mitotype.experiments.ablation.ingredient import Ingredient
 from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
 from mitotype.experiments.ablation.subject import Subject
@@ -105,7 +105,7 @@ def ablate(config: AblationConfig) -> AblationResult:
         _train(config, plans)
         tables = [decided(reduced.read_scores(folder), unit=subject.unit) for reduced, folder in screened]
         screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
-        _write(config, record, screened_effects, [], [], next(iter(plans)))
+        _write(config, record, screened_effects, [], [], [], next(iter(plans)))
         # Confirmation
         strongest = _strongest(parts, screened_effects, config.strongest)
         several = subject.changed(lambda recipe: replace(recipe, seeds=config.seeds))
@@ -124,7 +124,8 @@ def ablate(config: AblationConfig) -> AblationResult:
             for part, (reduced, folder) in zip(strongest, without, strict=True)
         ]
         combined = combining.effects(scores, unit=subject.unit, n_boot=config.n_boot)
-        return _write(config, record, screened_effects, effects, combined, next(iter(plans)))
+        levels = combining.levels(scores, unit=subject.unit, n_boot=config.n_boot)
+        return _write(config, record, screened_effects, effects, combined, levels, next(iter(plans)))
 
 
 def _check(config: AblationConfig, subject: Subject, parts: Sequence[Ingredient]) -> None:
@@ -210,11 +211,12 @@ def _write(
     screened: Sequence[Effect],
     confirmed: Sequence[Effect],
     combined: Sequence[Effect],
+    levels: Sequence[Level],
     run_dir: Path,
 ) -> AblationResult:
     first = read_run(run_dir)
     machine = f"{first.machine.processor}, {first.machine.cores} cores, {first.device}"
-    result = AblationResult(record, screened, confirmed, combined, machine)
+    result = AblationResult(record, screened, confirmed, combined, levels, machine)
     files.write_text(config.out / PLOT, report.plot(result))
     files.write_text(config.out / PAGE, report.markdown(result, PLOT))
     records.write(config.out / EFFECTS, to_record(result))
