@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mitotype.api import training
+from mitotype.api import scoring, training
 from mitotype.core.errors import UserError
 from mitotype.core.folder_lock import exclusive
 from mitotype.core.run_layout import names, read_run
@@ -63,6 +63,20 @@ def test_the_default_folder_is_one_that_is_free(tmp_path: Path, data: str, monke
         (tmp_path / "runs" / name).mkdir(parents=True)
     recipe = training.load_recipe("demo", SETTINGS)
     assert [training.train(recipe, [data], device="cpu").dir.name for _ in range(2)] == ["demo", "demo-3"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "step"), [("demo", "mitotype score run --on"), ("pretrain", "--set init_from=run in mitotype train")]
+)
+def test_what_follows_a_run_without_folds(
+    recipe: str, step: str, tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ["folds=none", "n_final_models=1", "epochs=1", "batch=8", "ood_flag=0"]
+    run = training.train(recipe, data, out="run", settings=settings, device="cpu", quiet=False)
+    assert f"run is finished; next: {step}" in caplog.text
+    with pytest.raises(UserError, match="has no out-of-fold rows"):
+        scoring.evaluate(run, part="out-of-fold")
 
 
 def test_nothing_is_left_of_a_run_that_could_not_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

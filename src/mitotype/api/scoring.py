@@ -167,7 +167,7 @@ def evaluate(
     scores, decision = read_scores(source, data)
     name = _name(source, "scores")
     if not (scores.scores["part"] == part).any():
-        fix = f"mitotype score {name} --on TESTDATA" if part == TEST else "mitotype train"
+        fix = f"mitotype score {name} --on TESTDATA" if part == TEST else "train it with folds"
         raise UserError(f"'{name}' has no {part} rows.", fix=fix)
     if isinstance(source, pd.DataFrame):
         return Evaluation.of(

@@ -202,8 +202,20 @@ def _complete(run_dir: Path, device: str | None, progress: Progress) -> Run:
     with continued_by(f"mitotype resume {shlex.quote(str(run_dir))}", stored):
         runs.resume(run_dir, device=device, on_log=progress.training())
     if distributed.is_main_process():
-        LOGGER.info(f"{run_dir} is finished; next: mitotype evaluate {run_dir} --part out-of-fold")
+        LOGGER.info(f"{run_dir} is finished; next: {_next(run_dir)}")
     return Run(run_dir)
+
+
+def _next(run_dir: Path) -> str:
+    """Return what a finished run is for: out-of-fold rows are evaluated, others have scores to come or are initial weights."""
+    record = read_run(run_dir)
+    if record.recipe["folds"] != "none":
+        return f"mitotype evaluate {run_dir} --part out-of-fold"
+    return (
+        f"mitotype score {run_dir} --on TESTDATA"
+        if record.reads_labels
+        else f"--set init_from={run_dir} in mitotype train"
+    )
 
 
 @contextmanager
