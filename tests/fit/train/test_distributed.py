@@ -24,7 +24,7 @@ from mitotype.fit import recipe as recipes
 from mitotype.fit import run
 from mitotype.fit.recipe import Recipe
 from mitotype.fit.train import distributed, frozen_cache
-from mitotype.fit.train.model import architecture, cast_frozen, set_train_mode
+from mitotype.fit.train.model import NORMS, architecture, cast_frozen, set_train_mode
 from mitotype.fit.validate import validate_recipe
 from mitotype.losses import Objective
 from mitotype.scores import table
@@ -107,6 +107,7 @@ def losses(folder: Path) -> list[float]:
         ("vit-mini8", "soft_bce", 12, 4, "divisible by 8"),
         ("vit-mini8", "contrast(0.2)", 8, 4, "compares patches"),
         ("resnet10", "soft_bce", 8, 1, "has BatchNorm"),
+        ("d4resnet-tiny", "soft_bce", 8, 1, "has BatchNorm"),
     ],
 )
 def test_what_several_ranks_train_differently_is_an_error(
@@ -117,6 +118,16 @@ def test_what_several_ranks_train_differently_is_an_error(
     net = build(architecture(plain(backbone=backbone, model_kwargs=()), terms), seed=0)
     with pytest.raises(UserError, match=message):
         distributed.check_divisible(net, terms, batch, grad_accum_steps)
+
+
+def test_norms_of_a_frozen_trunk_are_no_matter_of_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    terms = Objective("soft_bce")
+    net = build(architecture(plain(backbone="resnet10", model_kwargs=()), terms), seed=0)
+    net.trunk.requires_grad_(False)
+    distributed.check_divisible(net, terms, 8, 1)
+    set_train_mode(net)
+    assert not any(module.training for module in net.trunk.modules() if isinstance(module, NORMS))
 
 
 def test_the_last_batch_of_an_epoch_is_divisible_too() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mitotype.backbones.classifier import Classifier, Outputs
 from mitotype.core.errors import UserError
+from mitotype.fit.train.model import uses_batch_statistics
 from mitotype.losses import Objective
 
 POLL_S = 0.5
@@ -104,7 +104,7 @@ def wrap(model: Classifier, objective: Objective, batch_sizes: Iterable[int], gr
     accelerator.wait_for_everyone()
 
 
-def check_divisible(model: nn.Module, objective: Objective, batch: int, grad_accum_steps: int) -> None:
+def check_divisible(model: Classifier, objective: Objective, batch: int, grad_accum_steps: int) -> None:
     """Raise a UserError for what several ranks or parts would train differently from one process."""
     parts = world_size() * grad_accum_steps
     if batch % parts:
@@ -114,9 +114,9 @@ def check_divisible(model: nn.Module, objective: Objective, batch: int, grad_acc
     if batch // parts < 2 and not all(term.per_patch for term in objective.terms):
         what = f"With batch={batch} in {parts} parts a loss that compares patches would get one patch at a time."
         raise UserError(what, fix="choose a larger batch, fewer processes or fewer grad_accum_steps")
-    if world_size() > 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+    if world_size() > 1 and uses_batch_statistics(model):
         what = "This net has BatchNorm, whose statistics several processes would compute over parts of a batch."
-        raise UserError(what, fix="train it with one process, or use a backbone with LayerNorm")
+        raise UserError(what, fix="train it with one process, by LoRA, or use a backbone with LayerNorm")
 
 
 class _DetachedLogit(nn.Module):

@@ -82,6 +82,12 @@ def set_train_mode(model: Classifier) -> None:
                 module.eval()
 
 
+def uses_batch_statistics(model: Classifier) -> bool:
+    """Return whether norms of the trunk normalize by the batch in training: see `set_train_mode`."""
+    is_trained = all(parameter.requires_grad for parameter in model.trunk.parameters())
+    return is_trained and any(isinstance(module, NORMS) for module in model.trunk.modules())
+
+
 def cast_frozen(model: Classifier, dtype: torch.dtype) -> None:
     """Cast frozen matrices and kernels to the dtype of mixed precision: autocast would do it again in every step.
 
