@@ -166,6 +166,33 @@ def test_a_leak_through_the_lineage_is_refused(how: str, runs: list[Path], tmp_p
         combined([first], tmp_path / "gone")
 
 
+def test_an_ancestor_of_the_same_name_is_checked_too(runs: list[Path], tmp_path: Path) -> None:
+    first, second = runs
+    base = shutil.move(second, tmp_path / "before" / first.name)
+    [weights, *_] = [path / names.WEIGHTS for path in names.member_dirs(base) if path.name == "fold1-seed0"]
+    digests = {path.name: files.sha256(weights) for path in names.member_dirs(first)}
+    set_sources(first, init_from=str(base), bases=digests)
+    with pytest.raises(UserError, match=f"M001: (.|\n)*'{first.name}/fold1-seed0' was trained on"):
+        combined([first], tmp_path / "out")
+
+
+def test_an_ensemble_has_what_its_runs_held_out_and_noted(runs: list[Path], data: list[str], tmp_path: Path) -> None:
+    for run_dir, hold_out in zip(runs, (["amibr-test", "atnorm-br"], ["amibr-test"]), strict=True):
+        record = read_run(run_dir)
+        held = msgspec.structs.replace(record.data, hold_out=hold_out)
+        set_sources(run_dir, data=held, notes=["targets of scikit-image", run_dir.name])
+    out = combined(runs, tmp_path / "out")
+    record = read_ensemble(out)
+    assert scoring._held_out(record) == ["amibr-test", "atnorm-br"]  # what the second had does not overlap the latter
+    first, second = record.sources
+    other = msgspec.structs.replace(second, datasets=["midog25"], hold_out=[])
+    assert scoring._held_out(msgspec.structs.replace(record, sources=[first, other])) == ["atnorm-br"]
+    notes = scoring.evaluate(out, part=OUT_OF_FOLD, n_boot=50).notes
+    assert {"targets of scikit-image", *(run_dir.name for run_dir in runs)} <= set(notes) and len(set(notes)) == len(
+        notes
+    )
+
+
 def test_the_lineage_is_followed_to_its_end_and_its_own_folds_are_no_leak(runs: list[Path], tmp_path: Path) -> None:
     first, second = runs
     copy = shutil.copytree(first, tmp_path / "copy")

@@ -18,6 +18,8 @@ from mitotype.core.cpu_limit import use_threads
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
 from mitotype.core.run_layout import (
+    EnsembleRecord,
+    EnsembleSource,
     EvaluationRecord,
     names,
     read_ensemble,
@@ -175,19 +177,33 @@ def evaluate(
         )
     path = Path(source)
     run = read_run(path) if names.is_run(path) else None
+    ensemble = read_ensemble(path) if names.is_ensemble(path) else None
     about = About(
         title=f"{path.name}: {part}",
         command=command,
         openings=[str(opening) for opening in read_ledger(path)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
         overlaps=overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique()),
-        held_out=run.data.hold_out if run else [],
+        held_out=run.data.hold_out if run else _held_out(ensemble) if ensemble else [],
     )
     combiner = combiner_of(source)
     evaluation = evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
-    if run:
-        evaluation = msgspec.structs.replace(evaluation, notes=[*evaluation.notes, *run.notes])
+    of_runs = run.notes if run else [note for source in ensemble.sources for note in source.notes] if ensemble else []
+    notes = dict.fromkeys([*evaluation.notes, *of_runs, *(ensemble.notes if ensemble else [])])
+    evaluation = msgspec.structs.replace(evaluation, notes=list(notes))
     return Evaluation.of(evaluation.with_published(published.results()))
+
+
+def _held_out(ensemble: EnsembleRecord) -> list[str]:
+    """Return the test sets that a source held out, if each other source did or was trained on nothing that overlaps them."""
+
+    def is_clean(source: EnsembleSource, test: str) -> bool:
+        return test in source.hold_out or not set(overlaps.known_overlaps([*source.datasets, test])) & set(
+            source.datasets
+        )
+
+    named = dict.fromkeys(test for source in ensemble.sources for test in source.hold_out)
+    return [test for test in named if all(is_clean(source, test) for source in ensemble.sources)]
 
 
 def _name(source: ScoreSource, default: str) -> str:

@@ -24,6 +24,7 @@ from mitotype.core.run_layout import (
     read_ensemble,
     read_finished_run,
     read_member,
+    read_run,
 )
 from mitotype.core.schema import OUT_OF_FOLD, TEST
 from mitotype.scores import decision as decisions
@@ -91,8 +92,8 @@ def fit(
         if isinstance(fitted, FittedSum)
         else CombinerRecord("sklearn"),
         sources=[
-            _describe(run_dir, name, folder, source.scores)
-            for run_dir, name, (source, _) in zip(run_dirs, names_of_sources, read, strict=True)
+            _describe(run_dir, name, folder, source.scores, patches)
+            for run_dir, name, (source, patches) in zip(run_dirs, names_of_sources, read, strict=True)
         ],
         patches=len(rows.rows),
         atypical=int(rows.label_N.sum()),
@@ -163,10 +164,17 @@ def _in_order(rows: SourceRows, sources: list[str]) -> SourceRows:
     return SourceRows(sources, rows.logit_NS[:, column], rows.label_N, rows.case_N, rows.rows)
 
 
-def _describe(run_dir: Path, name: str, folder: Path, rows: pd.DataFrame) -> EnsembleSource:
-    members = {path.name: read_member(path).digest for path in names.member_dirs(run_dir)}
-    path = os.path.relpath(run_dir.resolve(), folder.resolve())
-    return EnsembleSource(name=name, path=Path(path).as_posix(), members=members, rows=_digest_of_logits(rows))
+def _describe(run_dir: Path, name: str, folder: Path, rows: pd.DataFrame, patches: pd.DataFrame) -> EnsembleSource:
+    record = read_run(run_dir)
+    return EnsembleSource(
+        name=name,
+        path=Path(os.path.relpath(run_dir.resolve(), folder.resolve())).as_posix(),
+        members={path.name: read_member(path).digest for path in names.member_dirs(run_dir)},
+        rows=_digest_of_logits(rows),
+        datasets=sorted(patches["dataset"].astype(str).unique()),
+        hold_out=list(record.data.hold_out),
+        notes=list(record.notes),
+    )
 
 
 def _digest_of_logits(rows: pd.DataFrame) -> str:

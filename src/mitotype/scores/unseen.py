@@ -18,7 +18,7 @@ def check_unseen(run_dir: Path, rows: pd.DataFrame) -> None:
     Cases are compared by dataset and case id, images by their digests; the parts of a published dataset share their cases.
     Raises M001 for a row whose case a member, its initial weights or its teachers were trained on.
     """
-    trained: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+    trained: dict[Path | None, tuple[frozenset[str], frozenset[str]]] = {}
     for member, own in rows.groupby("member", sort=True, observed=True):
         case, digest = cases_of(own), own["digest"].astype(str).to_numpy(object)
         for part in trained_on(run_dir, str(member)):
@@ -26,10 +26,13 @@ def check_unseen(run_dir: Path, rows: pd.DataFrame) -> None:
                 seen = has_digest(own, part.digests)
                 seen = np.isin(case, np.unique(case[seen]))
             else:
-                if part.by not in trained:
+                if part.member_dir not in trained:
                     patches = part.patches
-                    trained[part.by] = frozenset(cases_of(patches)), frozenset(patches["digest"].astype(str)) - {""}
-                cases, digests = trained[part.by]
+                    trained[part.member_dir] = (
+                        frozenset(cases_of(patches)),
+                        frozenset(patches["digest"].astype(str)) - {""},
+                    )
+                cases, digests = trained[part.member_dir]
                 seen = np.array([c in cases or d in digests for c, d in zip(case, digest, strict=True)], bool)
             if seen.any():
                 first = own["patch_id"].iloc[int(np.argmax(seen))]

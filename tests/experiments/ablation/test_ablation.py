@@ -14,10 +14,10 @@ from mitotype.core.schema import Cohort
 from mitotype.evaluation.metrics import compute
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
-from mitotype.experiments.ablation.effects import screening_effects
+from mitotype.experiments.ablation.effects import noise_of_difference, screening_effects
 from mitotype.experiments.ablation.subject import Subject
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
-from mitotype.fit.recipe import Recipe
+from mitotype.fit.recipe import Recipe, with_settings
 from mitotype.recipes import recipes
 
 
@@ -44,6 +44,40 @@ def test_ingredients_are_what_a_recipe_has() -> None:
     assert recipe.objective == "soft_bce" and recipe.sampler == "class_balanced" and not recipe.mixup
     bare.validate()
     assert [part.name for part in bare.ingredients()] in ([], ["stain augmentation"])
+
+
+def test_ingredients_do_not_depend_on_how_a_spec_is_written() -> None:
+    recipe = with_settings(
+        recipes.get("giedziun2025")(),
+        ["objective=soft_bce+0.1*supcon", "augment=d4|crop(64)", "sampler=hard_negatives", "mixup=0", "cutmix=1"],
+    )
+    subject = Subject(recipe)
+    names = {part.name for part in subject.ingredients()}
+    assert names == {
+        "CutMix", "soft labels", "supervised contrastive loss", "hard-negative mining", "averaged weights (EMA)",
+    }  # fmt: skip
+    [bare] = subject.without(subject.ingredients()).recipes
+    assert (bare.sampler, bare.cutmix) == ("class_balanced", 0)
+
+
+def test_the_targets_of_fourier_are_left_out_with_it(tmp_path: Path) -> None:
+    subject = Subject(with_settings(recipes.get("giedziun2025")(), [
+        "augment=d4 | fourier(0.05) | crop(64)", f"fourier_targets={tmp_path}",
+    ]))  # fmt: skip
+    [part] = [part for part in subject.ingredients() if part.name == "Fourier domain adaptation"]
+    assert subject.without([part]).recipes[0].fourier_targets == ""
+
+
+def test_noise_is_scaled_to_the_fits_of_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    is_on_RK = plackett_burman(11)
+    per_fit = rng.normal(size=(20_000, 12, 2)).mean(2)  # 12 runs of two folds
+    contrast = main_effects(is_on_RK, per_fit.T)[0].std()
+    difference = (
+        rng.normal(size=(20_000, 10)).mean(1) - rng.normal(size=(20_000, 10)).mean(1)
+    ).std()  # 5 folds, 2 seeds
+    scaled = noise_of_difference({"auroc": contrast}, n_runs=12, folds=2, all_folds=5, seeds=2)
+    assert scaled["auroc"] == pytest.approx(difference, rel=0.03)
 
 
 def test_an_effect_is_the_difference_of_means() -> None:
@@ -107,6 +141,7 @@ def test_an_ablation_is_continued_where_it_stopped(
     assert len(screened) == 9 and len(set(screened)) == 8
     assert len(calls) - len(screened) == 2 * 2 * 2  # two recipes, two folds, two seeds
     assert {effect.name for effect in result.screened} >= {"MixUp", "soft labels", "supervised contrastive loss"}
+    assert result.confirmed[0].noise.keys() == result.screened[0].noise.keys()
     assert len(result.confirmed) == 1 and {effect.name for effect in result.combined} >= {"2 seeds"}
     page = (tmp_path / "a" / "ablation.md").read_text()
     assert [level.name for level in result.levels] == ["all members, mean of logits"]

@@ -15,13 +15,17 @@ from mitotype.core.run_layout.run import RecipeFields
 class EnsembleSource(Record, frozen=True, kw_only=True):
     """A run: its `name` in the score table (SOURCE/member), and its folder, relative to that of the ensemble.
 
-    `members` are the digests of all its members, `rows` is that of its out-of-fold rows.
+    `members` are the digests of all its members, `rows` is that of its out-of-fold rows. `datasets` are what it was trained on,
+    less the test sets of `hold_out`; `notes` are its own.
     """
 
     name: FileName
     path: Text
     members: dict[Name, Digest]
     rows: Digest
+    datasets: list[Name] = []
+    hold_out: list[Name] = []
+    notes: list[Text] = []
 
 
 class EnsembleRecord(Format2, frozen=True, kw_only=True):

@@ -31,9 +31,13 @@ class RunReference:
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """Patches that influenced a member with their labels: rows of a run, or only the `digests` of a bundle's images."""
+    """Patches that influenced a member with their labels: rows of a run, or only the `digests` of a bundle's images.
+
+    `by` is for messages: runs in different places may have one name.
+    """
 
     by: str
+    member_dir: Path | None = None
     patches: pd.DataFrame | None = None
     digests: frozenset[str] = frozenset()
 
@@ -70,9 +74,10 @@ def trained_on(run_dir: Path, member: str) -> Iterator[TrainedOn]:
     run = read_run(run_dir)
     if run.reads_labels is False:
         return
-    fold = read_member(names.member_dir(run_dir, member)).fold
+    member_dir = names.member_dir(run_dir, member).resolve()
+    fold = read_member(member_dir).fold
     rows = read_patches(run_dir)
-    yield TrainedOn(f"{run_dir.name}/{member}", rows[(rows["fold"] > 0) & (rows["fold"] != fold)])
+    yield TrainedOn(f"{run_dir.name}/{member}", member_dir, rows[(rows["fold"] > 0) & (rows["fold"] != fold)])
     yield from _initial_weights(run, run_dir, member)
     yield from _teachers(run, run_dir, member)
 

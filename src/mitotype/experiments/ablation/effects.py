@@ -31,7 +31,8 @@ ERRORS = ("log_loss",)  # less is better
 @dataclass(frozen=True)
 class Effect:
     """What an ingredient changes: by metric, the value with it minus that without. `noise` is the SD of the same contrast of
-    no ingredient, which has the noise of seeds and orders; nan where the design has no column left for it."""
+    no ingredient, which has the noise of seeds and orders; nan where the design has no column left for it, and empty where
+    the same members are combined in two ways."""
 
     name: str
     difference: Mapping[str, Interval]
@@ -94,14 +95,34 @@ def screening_effects(
     return effects
 
 
-def paired_effect(name: str, with_it: pd.DataFrame, without: pd.DataFrame, *, n_boot: int, seed: int = 0) -> Effect:
+def noise_of_difference(
+    noise: Mapping[str, float], *, n_runs: int, folds: int, all_folds: int, seeds: int
+) -> dict[str, float]:
+    """Return the noise of the difference of two recipes, each trained on all folds, from that of a screening contrast.
+
+    The contrast of R runs has the variance 4 σ² / R and the difference 2 σ², where σ², that of one recipe, is inversely
+    proportional to its number of fits: noise · √(R · folds / (2 · all_folds · seeds)).
+    """
+    scale = math.sqrt(n_runs * folds / (2 * all_folds * seeds))
+    return {metric: scale * value for metric, value in noise.items()}
+
+
+def paired_effect(
+    name: str,
+    with_it: pd.DataFrame,
+    without: pd.DataFrame,
+    *,
+    n_boot: int,
+    seed: int = 0,
+    noise: Mapping[str, float] | None = None,
+) -> Effect:
     """Return the difference of two tables of decided rows, with minus without."""
     measured = _measure([with_it, without], n_boot, seed)
     value_R, replicate_RD = measured.value_R, measured.replicate_RD
     difference = {
         m: measured.interval(value_R[m][0] - value_R[m][1], replicate_RD[m][0] - replicate_RD[m][1]) for m in METRICS
     }
-    return Effect(name, difference, {})
+    return Effect(name, difference, noise or {})
 
 
 def level(name: str, rows: pd.DataFrame, *, n_boot: int, seed: int = 0) -> Level:

@@ -35,28 +35,39 @@ def without_loss(name: str, instead: str = "") -> Callable[[Recipe], Recipe]:
 
 
 def without_sampler(name: str, instead: str = "") -> Callable[[Recipe], Recipe]:
-    """Return the removal of a sampler from a mixture, or its replacement by `instead` with the same weight."""
+    """Return the removal of a sampler from a mixture, or its replacement by `instead` with the same weight.
+
+    A sampler that is alone is replaced by one that balances the classes.
+    """
 
     def change(recipe: Recipe) -> Recipe:
-        return dataclasses.replace(recipe, sampler=_edited_sum(recipe.sampler, name, instead))
+        sampler = _edited_sum(recipe.sampler, name, instead) or "class_balanced"
+        return dataclasses.replace(recipe, sampler=sampler)
 
     return change
 
 
-def without_transform(name: str) -> Callable[[Recipe], Recipe]:
-    """Return the removal of a transform from the augment."""
+def without_transform(name: str, **fields: Any) -> Callable[[Recipe], Recipe]:
+    """Return the removal of a transform from the augment, with the fields that only it reads set to `fields`."""
 
     def change(recipe: Recipe) -> Recipe:
-        steps = [step for step in spec.pipeline(recipe.augment) if step.name != name]
-        return dataclasses.replace(recipe, augment=spec.canonical(steps))
+        steps = spec.pipeline(recipe.augment)
+        others = [step for step in steps if step.name != name]
+        if len(others) == len(steps):
+            return recipe
+        return dataclasses.replace(recipe, augment=spec.canonical(others), **fields)
 
     return change
 
 
 def _edited_sum(text: str, name: str, instead: str) -> str:
+    """Return a sum without the term `name`, the same text where it has no such term."""
+    terms = spec.weighted_sum(text)
+    if all(term.name != name for term in terms):
+        return text
     replacement = spec.pipeline(instead) if instead else ()
     steps: list[Step] = []
-    for step in spec.weighted_sum(text):
+    for step in terms:
         if step.name != name:
             steps.append(step)
         else:
@@ -68,9 +79,11 @@ def _edited_sum(text: str, name: str, instead: str) -> str:
 
 INGREDIENTS: Sequence[Ingredient] = (
     Ingredient("MixUp", without_field("mixup", 0.0)),
+    Ingredient("CutMix", without_field("cutmix", 0.0)),
     Ingredient("soft labels", without_field("soft_labels", 0)),
     Ingredient("adaptive focal loss", without_loss("adaptive_focal", "soft_bce")),
     Ingredient("focal loss", without_loss("focal", "soft_bce")),
+    Ingredient("asymmetric loss", without_loss("asymmetric", "soft_bce")),
     Ingredient("supervised contrastive loss", without_loss("supcon")),
     Ingredient("domain adversary", without_loss("domain_adversary")),
     Ingredient("heads of domains", without_loss("domain_heads")),
@@ -82,7 +95,7 @@ INGREDIENTS: Sequence[Ingredient] = (
     Ingredient("hard-negative mining", without_sampler("hard_negatives")),
     Ingredient("sampling by difficulty", without_sampler("difficult")),
     Ingredient("fisheye", without_transform("fisheye")),
-    Ingredient("Fourier domain adaptation", without_transform("fourier")),
+    Ingredient("Fourier domain adaptation", without_transform("fourier", fourier_targets="")),
     Ingredient("stain augmentation", without_transform("stain")),
     Ingredient("elastic deformation", without_transform("elastic")),
     Ingredient("averaged weights (EMA)", without_field("ema_decay", 0.0)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -26,25 +27,26 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         f"*{NOTICE}*",
         f"![effects]({plot_name})",
         f"{len(record.is_on)} screening runs in a Plackett–Burman design, each with the folds {folds} ({record.recipes[0]['folds']}) "
-        f"left out; the {record.strongest} strongest ingredients confirmed with all folds and {record.seeds} seeds. All numbers are out of "
-        "fold on training patches; values with the ingredient minus values without it, 95 % intervals over cases. *Noise* is the "
-        "standard deviation of the same contrast of no ingredient, which has the noise of seeds. No test set was opened. The "
-        "domains and cases that the numbers are reported on also chose which effects are called strongest: read those as "
-        "optimistic.",
+        f"left out; the {record.strongest} strongest ingredients confirmed with all folds, {record.seeds} "
+        f"{'seed' if record.seeds == 1 else 'seeds'}. All numbers are out of fold on training patches; values with the ingredient minus "
+        "values without it, 95 % intervals over cases. *Noise* is the standard deviation of the same contrast of no ingredient, "
+        "which has the noise of seeds; for confirmed differences it is scaled to their number of fits. An effect is told apart "
+        "if its interval excludes 0 and it is above twice the noise. No test set was opened. The domains and cases that the "
+        "numbers are reported on also chose which effects are called strongest: read those as optimistic.",
         f"Machine: {result.machine}. Seed {record.recipes[0]['seed']}. "
         + "; ".join(f"{recipe['backbone']}, {recipe['epochs']} epochs" for recipe in record.recipes)
         + ".",
         "## Screening",
-        text_tables.markdown(
-            (*HEADERS, "noise of AUROC"), [(*_row(e), _signed(e.noise["auroc"])) for e in result.screened]
-        ),
+        _table(result.screened),
     ]
-    for title, effects in (
-        ("Confirmed", result.confirmed),
-        ("Ways to combine and decide, without a new fit", result.combined),
-    ):
-        if effects:
-            parts += [f"## {title}", text_tables.markdown(HEADERS, [_row(e) for e in effects])]
+    if result.confirmed:
+        parts += ["## Confirmed", _table(result.confirmed)]
+    if result.combined:
+        parts += [
+            "## Ways to combine and decide, without a new fit",
+            "Intervals are over cases alone: the members are the same on both sides, and others could differ.",
+            text_tables.markdown(HEADERS, [_row(effect) for effect in result.combined]),
+        ]
     if result.levels:
         rows = [(level.name, *(_level(level.value[metric]) for metric in METRICS)) for level in result.levels]
         parts += ["## The complete recipe, out of fold", text_tables.markdown(("scores", *HEADERS[1:4]), rows)]
@@ -57,6 +59,11 @@ def reading(effect: Effect) -> str:
     if not effect.is_told_apart(metric):
         return "cannot be told apart"
     return "helps" if effect.improves(metric) else "harms"
+
+
+def _table(effects: Sequence[Effect]) -> str:
+    rows = [(*_row(effect), _unsigned(effect.noise["auroc"])) for effect in effects]
+    return text_tables.markdown((*HEADERS, "noise of AUROC"), rows)
 
 
 def _row(effect: Effect) -> tuple[str, ...]:
@@ -75,7 +82,7 @@ def _level(interval: Interval) -> str:
 
 
 def _unsigned(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}".removeprefix("0")
+    return "–" if value is None or not math.isfinite(value) else f"{value:.3f}".removeprefix("0")
 
 
 def _signed(value: float) -> str:

@@ -23,7 +23,14 @@ from mitotype.core.schema import Cohort
 from mitotype.datasets.splits import digest_of_labels
 from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
-from mitotype.experiments.ablation.effects import Effect, Level, decided, paired_effect, screening_effects
+from mitotype.experiments.ablation.effects import (
+    Effect,
+    Level,
+    decided,
+    noise_of_difference,
+    paired_effect,
+    screening_effects,
+)
 from mitotype.experiments.ablation.ingredient import Ingredient
 from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
 from mitotype.experiments.ablation.subject import Subject
@@ -117,9 +124,21 @@ def ablate(config: AblationConfig) -> AblationResult:
             run.resume(run_dir)
         scores = several.read_scores(complete[1])
         rows = decided(scores, unit=subject.unit)
+        all_folds = len(set(read_patches(run_dirs[0])["fold"]))
+        noise = noise_of_difference(
+            screened_effects[0].noise,
+            n_runs=config.n_runs,
+            folds=len(config.folds),
+            all_folds=all_folds,
+            seeds=config.seeds,
+        )
         effects = [
             paired_effect(
-                part.name, rows, decided(reduced.read_scores(folder), unit=subject.unit), n_boot=config.n_boot
+                part.name,
+                rows,
+                decided(reduced.read_scores(folder), unit=subject.unit),
+                n_boot=config.n_boot,
+                noise=noise,
             )
             for part, (reduced, folder) in zip(strongest, without, strict=True)
         ]
