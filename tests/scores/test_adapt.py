@@ -88,3 +88,13 @@ def test_too_few_labels_are_refused(rows: pd.DataFrame, message: str) -> None:
 
 def test_enough_labels_are_taken() -> None:
     adapt.check_enough(labels(50, share=0.5))
+
+
+def test_cases_of_one_class_each_are_cross_fitted() -> None:
+    rows = labels(125)
+    counts, value = [13, 11, 10, 9, 7] + [15] * 5, [1.0] * 5 + [0.0] * 5
+    rows["label"], rows["case_id"] = np.repeat(value, counts), np.repeat([f"c{i}" for i in range(10)], counts)
+    rows["logit"] = 2 * rows["label"] - 1 + np.random.default_rng(0).normal(0, 1, 125)
+    adapt.check_enough(rows)
+    decided = adapt.cross_fitted(rows, SHIPPED)
+    assert len(decided) == 125 and decided["probability"].notna().all()

@@ -122,6 +122,14 @@ def test_case_folds_do_not_split_cases_and_balance_positives() -> None:
     assert case_folds(np.zeros(5), np.ones(5)).max() == 0
 
 
+def test_case_folds_do_not_put_a_class_of_several_cases_into_one_fold() -> None:
+    counts = [13, 11, 10, 9, 7] + [15] * 5
+    case, label = np.repeat(np.arange(10), counts), np.repeat([1.0] * 5 + [0.0] * 5, counts)
+    fold = case_folds(case, label)
+    assert all(len(set(fold[label == value])) > 1 for value in (0, 1))
+    assert all(len(set(fold[case == c])) == 1 for c in range(10))
+
+
 # threshold
 
 

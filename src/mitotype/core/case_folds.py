@@ -1,4 +1,4 @@
-"""Cases into folds: the rows of one case share a fold, and the folds have similar shares of the classes."""
+"""Cases into folds: the rows of one case share a fold, and the atypical rows, or all classes, are spread evenly."""
 
 from __future__ import annotations
 
@@ -13,15 +13,22 @@ def case_folds(case: np.ndarray, label: np.ndarray, *, folds: int = 5, seed: int
     """Return a fold 0 … folds-1 for every row, with the atypical rows spread evenly.
 
     Cases are taken in the order of their number of atypical rows, most first and ties shuffled by `seed`; each goes to the
-    fold with the fewest atypical rows, then the fewest rows. With fewer cases than folds there are as many folds as cases.
+    fold with the fewest atypical rows, then the fewest rows, so that many cases without any may share one fold. Where that
+    would leave all rows of a class in one fold, the rule is that of `stratified_case_folds`. With fewer cases than folds there
+    are as many folds as cases.
     """
     unique_C, inverse = np.unique(np.asarray(case).astype(str), return_inverse=True)
     count_C2 = np.zeros((len(unique_C), 2))  # atypical rows, rows
     np.add.at(count_C2, inverse, np.stack([np.asarray(label, float) == 1, np.ones(len(inverse))], axis=1))
     shuffled = numpy_generator(seed, "case_folds").permutation(len(unique_C))
     order = shuffled[np.lexsort((-count_C2[shuffled, 1], -count_C2[shuffled, 0]))]
-    fold_C = _assign(count_C2, order, max(1, min(folds, len(unique_C))), lambda held_F2, fold: tuple(held_F2[fold]))
-    return fold_C[inverse]
+    n_folds = max(1, min(folds, len(unique_C)))
+    fold = _assign(count_C2, order, n_folds, lambda held_F2, fold: tuple(held_F2[fold]))[inverse]
+    is_atypical = np.asarray(label, float) == 1
+    for is_class in (is_atypical, ~is_atypical):
+        if len(np.unique(fold[is_class])) == 1 < len(np.unique(inverse[is_class])):
+            return stratified_case_folds(case, is_atypical, folds=n_folds, seed=seed)
+    return fold
 
 
 def stratified_case_folds(case: np.ndarray, label: np.ndarray, *, folds: int, seed: int) -> np.ndarray:
