@@ -15,6 +15,8 @@ from mitotype.api import adaptation, scoring
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import names, read_bundle
 from mitotype.deploy.from_run import bundle_from_run
+from mitotype.deploy.operating import at_operating_point
+from mitotype.deploy.predictor import open_predictor
 from tests.synthetic_cohort import synthetic_image
 
 
@@ -61,9 +63,13 @@ def test_the_bundle_has_the_same_members_and_the_origin_of_its_decision(
     assert (again.before, again.after, again.weight) == (local.before, local.after, local.weight)
 
 
-def test_evaluation_on_the_labels_is_refused(bundle: Path, labels: Path, tmp_path: Path) -> None:
+def test_evaluation_on_the_labels_and_the_old_operating_points_are_refused(
+    bundle: Path, labels: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "adapted"
     adaptation.adapt(bundle, [str(labels)], out, n_boot=100)
+    with pytest.raises(UserError, match="those of the bundle that was adapted are of its old decision"):
+        at_operating_point(open_predictor(str(out)), sensitivity=0.9)
     with pytest.raises(UserError, match="M004"):
         scoring.score(out, [str(labels)], out=tmp_path / "scores")
     with pytest.raises(UserError, match="M004"):

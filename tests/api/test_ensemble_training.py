@@ -115,6 +115,13 @@ def test_settings_that_fit_no_member_are_errors(settings: list[str], message: st
         validate_ensemble_recipe(ensemble_training.load_ensemble_recipe("ochi2025", settings))
 
 
+def test_a_member_may_have_a_dot_in_its_name() -> None:
+    recipe = ensemble_training.load_ensemble_recipe(
+        "ochi2025", ["timm-resnet18.a1_in1k.epochs=5"], ["uni", "timm/resnet18.a1_in1k"]
+    )
+    assert [member.epochs for member in recipe.members] == [20, 5]
+
+
 def test_each_backbone_is_named_once() -> None:
     with pytest.raises(UserError, match="'uni' is named twice"):
         ensemble_training.load_ensemble_recipe("ochi2025", backbones=["uni", "uni"])

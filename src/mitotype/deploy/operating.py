@@ -62,6 +62,11 @@ def _curve(predictor: Predictor) -> OperatingCurve:
     if isinstance(stored, OperatingCurve):
         return stored
     curve = _curve_of_run(predictor) if names.is_run(predictor.dir) else None
+    if curve is None and predictor.record.local_labels:
+        raise UserError(
+            f"The bundle '{predictor.record.name}' has no operating points: those of the bundle that was adapted are of its old decision.",
+            fix="use its own threshold, which is fitted on your labels, or the bundle that was adapted",
+        )
     if curve is None:
         raise UserError(
             f"The bundle '{predictor.record.name}' has no operating points: it was made before bundles stored them, or of too few cases.",

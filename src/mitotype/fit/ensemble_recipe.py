@@ -88,7 +88,7 @@ class EnsembleRecipe:
         errors = ErrorCollector()
         for setting in settings:
             field, equals, value = (part.strip() for part in setting.partition("="))
-            member, dot, of_member = field.partition(".")
+            member, dot, of_member = field.rpartition(".")
             with errors.capture():
                 if not equals or (field == "combiner" and not value):
                     raise UserError(f"'{setting}' changes nothing.", allowed="FIELD=VALUE, as in epochs=5")

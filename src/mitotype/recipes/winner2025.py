@@ -8,9 +8,9 @@ from mitotype.recipes import recipes
 def winner2025() -> Recipe:
     """DINOv3-H+ of natural images with a small LoRA on query and value (after arXiv 2508.21041).
 
-    Command: mitotype train winner2025 --data MIDOG25. On a net that runs on two cores: --set backbone=efficientnet-lite0 size_px=96
-    "adaptation=lora(8, 16)", as a convolutional net has no query. Cost: a GPU with 24 GB (840 M parameters, of which 1.3 M are
-    trained). The weights have Meta's license: mitotype weights dinov3-h+.
+    Command: mitotype train winner2025 --data MIDOG25 --set folds=5; on AMi-Br without a setting. On a net that runs on two cores:
+    backbone=efficientnet-lite0 size_px=96 "adaptation=lora(8, 16)", as a convolutional net has no query.
+    Cost: a GPU with 24 GB (840 M parameters, of which 1.3 M are trained). The weights have Meta's license: mitotype weights dinov3-h+.
 
     Score to expect: balanced accuracy .908 and AUROC .970 on the challenge's hidden test set are theirs.
 

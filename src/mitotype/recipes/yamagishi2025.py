@@ -8,9 +8,9 @@ from mitotype.recipes import recipes
 def yamagishi2025() -> Recipe:
     """ConvNeXt V2-B, fully tuned on the central 60 % of every patch, five folds (after arXiv 2508.18831).
 
-    Command: mitotype train yamagishi2025 --data MIDOG25. On a net that runs on two cores: --set backbone=efficientnet-lite0
-    size_px=96. Cost: a GPU with 12 GB, about an hour. The weights are required, for non-commercial use: mitotype weights
-    convnextv2-base.
+    Command: mitotype train yamagishi2025 --data MIDOG25 --set folds=5; on AMi-Br without a setting. On a net that runs on two
+    cores: backbone=efficientnet-lite0 size_px=96. Cost: a GPU with 12 GB, about an hour. The weights are required, for
+    non-commercial use: mitotype weights convnextv2-base.
 
     Score to expect: balanced accuracy .900 and AUROC .972, the highest of the challenge, on its hidden test set are theirs, with
     five members; one member alone has .885 and .965.

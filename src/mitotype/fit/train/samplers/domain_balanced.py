@@ -14,8 +14,9 @@ from mitotype.fit.train.samplers.sampler import Patches, Sampler, draw, samplers
 class DomainBalanced(Sampler):
     """Draws with replacement: every domain equally often, and in it atypical patches with probability `share`.
 
-    p_i ∝ n_m^(−power) · share / n_m,atypical for an atypical patch of domain m (with its n_m patches), and alike for a normal one.
-    With power 1 every domain has the same total, with power 0 its own size. A domain of one class has only that.
+    p_i ∝ n_m^(1 − power) · share / n_m,atypical for an atypical patch of domain m (with its n_m patches), and with 1 − share for a
+    normal one. With power 1 every domain has the same total, with power 0 its own size. A domain of one class is drawn less: it
+    has the share of that class alone.
     """
 
     share: float = argument(0.5, low=0.001, high=0.999, meaning="probability of an atypical patch in a domain")
