@@ -127,6 +127,28 @@ def test_scores_of_two_classifiers_are_not_mixed(run_dir: Path, data: list[str],
         scoring.score(run_dir, data[:1], out=Path(data[0]))
 
 
+def test_a_run_that_scores_elsewhere_has_the_opening_too(run_dir: Path, data: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "scores"
+    scoring.score(run_dir, data[:1], out=out)
+    assert read_ledger(out) == read_ledger(run_dir) != []
+    with pytest.raises(UserError, match="the data beside it would not be read"):
+        scoring.evaluate(out, data[:1])
+
+
+def test_datasets_that_share_slides_are_refused_in_a_table_too() -> None:
+    rows = pd.DataFrame(
+        {
+            "patch_id": [f"p{i}" for i in range(40)], "dataset": ["midog25"] * 20 + ["atnorm-md"] * 20,
+            "part": ["out-of-fold"] * 20 + ["test"] * 20, "case_id": [f"c{i // 2}" for i in range(40)],
+            "label": [0, 1] * 20, "score": np.linspace(0.01, 0.99, 40),
+        }
+    )  # fmt: skip
+    with pytest.raises(UserError, match="M006"):
+        scoring.evaluate(rows, n_boot=50)
+    with pytest.raises(UserError, match=r"has no out-of-fold rows(.|\n)*in a column part"):
+        scoring.evaluate(rows[rows["part"] == "test"].drop(columns="part"), part="out-of-fold")
+
+
 def test_an_opening_is_recorded_again_for_a_model_that_was_trained_again(tmp_path: Path) -> None:
     opening = Opening(date="2026-01-01T00:00:00+00:00", model="run", dataset="x", patches=1, digest="0" * 16)
     for finished in ("", "2025-12-31T00:00:00+00:00", "2026-01-02T00:00:00+00:00"):

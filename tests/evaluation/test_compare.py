@@ -181,3 +181,20 @@ def test_atnorm_br_has_709_distinct_images_without_conflict(shared_data: Path) -
     assert len(rows) == 746 and result.mask.sum() == 709 and (result.groups, result.conflicts) == (27, 2)
     assert int(rows["label"][result.mask].sum()) == 122
     assert all(x <= y for x, y in pairwise(np.flatnonzero(result.mask)))
+
+
+def test_what_one_table_lacks_is_that_of_the_other(make_cohort: Callable[..., Scores]) -> None:
+    a = decide_rows(make_cohort(share=0.1, members=1).take(part="test", datasets=["amibr"]))
+    b = a.assign(calibrated_logit=a["calibrated_logit"].to_numpy()[::-1])
+    bare = a.assign(label=np.nan, case_id="", digest="", case="patch\x1f" + a["patch_id"], domain=None)
+    expected = compare(a, b, n_boot=120).sets[0]
+    for one, two in (
+        (a, b.assign(**{c: bare[c] for c in ("label", "case_id", "digest", "case", "domain")})),
+        (bare, b),
+    ):
+        result = compare(one, two, n_boot=120).sets[0]
+        assert (result.cases, result.without_case, result.only_a, result.only_b) == (expected.cases, 0, 0, 0)
+        difference, known = result.difference["balanced_accuracy"], expected.difference["balanced_accuracy"]
+        assert (difference.low, difference.high) == (known.low, known.high)
+    unknown = compare(bare.assign(label=a["label"]), bare, n_boot=120)
+    assert unknown.sets[0].without_case == len(a) and "have no case" in text.comparison_text(unknown)

@@ -252,3 +252,35 @@ def test_calibration_slope_and_intercept() -> None:
             assert value_D[d] == pytest.approx(compute(name, label[rows], p[rows] > 0.5, p[rows]).value, abs=5e-3)
     separated = compute("calibration_slope", (z > 0).astype(float), z > 0, p)
     assert math.isnan(separated.value) and separated.reason == "the likelihood has no maximum"
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(2.0, 0.0), (4.0, 0.0), (8.0, 0.0), (0.02, 0.0), (1.0, 6.0)])
+def test_calibration_of_extreme_scores_is_that_of_scikit_learn(factor: float, shift: float) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(-1.5, 1.5, 800)
+        label = (rng.random(800) < 1 / (1 + np.exp(-z))).astype(float)
+        p = 1 / (1 + np.exp(-(factor * z + shift)))
+        reported = np.log(np.clip(p, 1e-6, 1 - 1e-6)) - np.log1p(-np.clip(p, 1e-6, 1 - 1e-6))
+        fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(reported[:, None], label)
+        slope = compute("calibration_slope", label, p > 0.5, p).value
+        assert slope == pytest.approx(float(fitted.coef_[0, 0]), rel=2e-3)
+        intercept = compute("calibration_intercept", label, p > 0.5, p).value
+        assert (1 / (1 + np.exp(-(reported + intercept)))).sum() == pytest.approx(label.sum(), rel=1e-6)
+
+
+def test_a_difference_has_no_bounds_where_one_case_holds_a_class() -> None:
+    rng = np.random.default_rng(0)
+    case = np.repeat(np.arange(12), 20)
+    label = (case == 0).astype(float)
+    a, b = (np.clip(0.3 * label + 0.7 * rng.random(240), 0.01, 0.99) for _ in range(2))
+    bootstrap = resample.bootstrap_cases(
+        pd.DataFrame({"case": case.astype(str), "dataset": "x", "domain": "d"}), n_boot=400, seed=0
+    )
+    replicates = [bootstrap_metrics(["balanced_accuracy"], label, p > 0.5, p, bootstrap) for p in (a, b)]
+    difference = replicates[1]["balanced_accuracy"] - replicates[0]["balanced_accuracy"]
+    interval = t_interval(Number(0.1), difference, bootstrap, scale="real", paired=True)
+    assert interval.low is None and interval.reason == "one case holds every patch of a class"
+    assert math.isnan(p_value(Number(0.1), spread(difference, bootstrap, paired=True)))

@@ -11,6 +11,7 @@ import pytest
 
 from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout.training import training_patches
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run, predictor
 from mitotype.fit import lineage, run
@@ -161,3 +162,23 @@ def test_a_student_records_the_initial_weights_of_its_teachers(toy_cohort: Cohor
         assert any(
             "uni2-h" in note for note in json.loads((tmp_path / f"by {field}" / "run.json").read_bytes())["notes"]
         )
+
+
+@pytest.mark.parametrize("by", ["case_id", "digest"])
+def test_a_case_or_an_image_of_other_data_is_left_out_with_its_fold(
+    by: str, toy_cohort: Cohort, tmp_path: Path
+) -> None:
+    other = toy_cohort.rows.assign(patch_id="other/" + toy_cohort.rows["patch_id"])
+    if by == "digest":
+        other["case_id"] = "other-" + other["case_id"]
+    labelled = run.start(plain(seed=1), Cohort("other", other), tmp_path / "labelled")
+    with pytest.raises(UserError, match="M001"):
+        run.create(plain(init_from=str(labelled), folds="3"), toy_cohort, tmp_path / "leaks")
+
+
+def test_a_test_set_is_apart_from_the_cases_of_initial_weights(toy_cohort: Cohort, tmp_path: Path) -> None:
+    first = toy_cohort.rows["case_id"].isin([f"case{n}" for n in range(6)])
+    labelled = run.start(plain(), toy_cohort.take(~first), tmp_path / "labelled")
+    folder = run.start(plain(init_from=str(labelled)), toy_cohort.take(first), tmp_path / "run")
+    trained = training_patches(folder)
+    assert set(trained["case_id"]) == set(toy_cohort.rows["case_id"])

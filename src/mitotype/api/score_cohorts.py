@@ -27,6 +27,7 @@ from mitotype.core.run_layout import (
     read_run,
     read_scores,
 )
+from mitotype.core.run_layout.training import training_patches
 from mitotype.core.schema import TEST, Cohort
 from mitotype.datasets import overlaps
 from mitotype.deploy import predictor
@@ -50,6 +51,7 @@ def score_with_classifier(
     source_dir, inputs = find_bundle(source), source_names(data)
     folder = out or (source_dir if names.is_run(source_dir) else Path("scores") / source_dir.name)
     is_own = names.is_run(source_dir) and folder.exists() and folder.samefile(source_dir)
+    ledgers = [folder, source_dir] if names.is_run(source_dir) and not is_own else [folder]
     claim = outputs.claimed(folder, names.SCORE_FILES, marker=names.LEDGER, inputs=inputs)
     with exclusive(folder) if is_own else claim:
         opened = open_bundle(source, device=device, threads=threads)
@@ -59,7 +61,7 @@ def score_with_classifier(
         with _unfinished(folder, source, inputs):
             for cohort in cohorts:
                 advance = progress.counter(f"score {cohort.name}", len(cohort))
-                score_cohort(opened, cohort, [folder], on_progress=advance)
+                score_cohort(opened, cohort, ledgers, on_progress=advance)
                 _log_scored(cohort, folder)
     return {cohort.name: len(cohort) for cohort in cohorts}, folder
 
@@ -132,11 +134,10 @@ def score_cohort(
 ) -> None:
     """Add the scores of a test cohort to the first of `folders`, after recording the opening in the ledger of each.
 
-    Raises a UserError for a cohort that shares cases or images with the training data of a run.
+    Raises a UserError for a cohort that shares cases or images with the training data of a run, or of its initial weights.
     """
     if names.is_run(opened.dir):
-        patches = read_patches(opened.dir)
-        overlap = overlaps.find_overlap(patches[patches["fold"] > 0], cohort)
+        overlap = overlaps.find_overlap(training_patches(opened.dir), cohort)
         if overlap:
             raise overlap.error()
     scores = predictor.score(opened, cohort, on_progress=on_progress)

@@ -78,8 +78,8 @@ def score(
     Raises
     ------
     UserError
-        For images that the classifier was trained on (M004), cases that its training data share (M001), a folder with the
-        scores of another classifier, and data that cannot be read.
+        For images that the classifier was trained on (M004), cases that the training data of a run share (M001; a bundle has
+        the digests of its images only), a folder with the scores of another classifier, and data that cannot be read.
 
     See Also
     --------
@@ -166,15 +166,21 @@ def evaluate(
     use_threads(threads)
     if part not in REPORTS:
         raise UserError(f"There is no part '{part}'.", allowed=", ".join(REPORTS))
-    scores, decision = read_scores(source, data)
     name = _name(source, "scores")
+    if source_names(data) and not isinstance(source, pd.DataFrame) and Path(source).is_dir():
+        what = f"'{name}' has scores and labels of its own; the data beside it would not be read."
+        raise UserError(what, fix=f"mitotype score {name} --on DATA, then mitotype evaluate {name}")
+    scores, decision = read_scores(source, data)
     if not (scores.scores["part"] == part).any():
         fix = f"mitotype score {name} --on TESTDATA" if part == TEST else "train it with folds"
+        if isinstance(source, pd.DataFrame) or Path(source).is_file():
+            fix = f"give the rows of {part} in a column part"
         raise UserError(f"'{name}' has no {part} rows.", fix=fix)
+    known = overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique())
     if isinstance(source, pd.DataFrame):
-        return Evaluation.of(
-            evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=About(title=name, command=command))
-        )
+        about = About(title=name, command=command, overlaps=known)
+        evaluation = evaluator.evaluate(scores, decision, part=part, n_boot=n_boot, about=about)
+        return Evaluation.of(evaluation.with_published(published.results()))
     path = Path(source)
     run = read_run(path) if names.is_run(path) else None
     ensemble = read_ensemble(path) if names.is_ensemble(path) else None
@@ -183,7 +189,7 @@ def evaluate(
         command=command,
         openings=[str(opening) for opening in read_ledger(path)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
-        overlaps=overlaps.known_overlaps(scores.patches["dataset"].astype(str).unique()),
+        overlaps=known,
         held_out=run.data.hold_out if run else _held_out(ensemble) if ensemble else [],
     )
     combiner = combiner_of(source)

@@ -46,7 +46,8 @@ class Overlap:
         )
         return UserError(
             f"'{self.test}' shares {self} with the training data: its scores would be optimistic.",
-            fix=f"{retrain}, or score data that were not trained on",
+            fix=f"{retrain}, or score data that were not trained on"
+            + ("" if self.patches else "; if these are other patients, give case ids that no other data have"),
             code="M004" if self.patches else "M001",
         )
 

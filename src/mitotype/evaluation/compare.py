@@ -19,8 +19,9 @@ from mitotype.evaluation.resample import bootstrap_cases
 class ComparedSet:
     """One set of patches under `a` and `b`: each alone, and the difference b - a with the p-value of no difference.
 
-    `only_a` and `only_b` patches have scores of one only. `p` is two-sided and of the t distribution of the difference's
-    interval, over cases: it is below 1 - level exactly where the interval excludes 0.
+    `only_a` and `only_b` patches have scores of one only, `without_case` have no case in either and are cases of their own. `p`
+    is two-sided and of the t distribution of the difference's interval, over cases: it is below 1 - level exactly where the
+    interval excludes 0.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ComparedSet:
     cases: int
     only_a: int
     only_b: int
+    without_case: int
     a: dict[str, Interval]
     b: dict[str, Interval]
     difference: dict[str, Interval]
@@ -51,11 +53,12 @@ def compare(
     """Compare two tables of `decide_rows(scores, decision)`, one set for each dataset and part that both have.
 
     Only patches with both scores count, each image once; the numbers of the others are `only_a` and `only_b`. Both are
-    evaluated on the same cases in every replicate, so that what is hard for both cancels. Raises a UserError if they share no
-    labelled patch or disagree on a label.
+    evaluated on the same cases in every replicate, so that what is hard for both cancels. Labels, cases, domains and digests that
+    one table lacks are those of the other. Raises a UserError if they share no labelled patch or disagree on a label.
     """
     key = ["patch_id", "part"]
-    both = a.merge(b[[*key, "calibrated_logit", "probability", "class", "label"]], on=key, suffixes=("", "_b"))
+    facts = ["label", "case", "domain", "digest"]
+    both = a.merge(b[[*key, "calibrated_logit", "probability", "class", *facts]], on=key, suffixes=("", "_b"))
     differ = both[both["label"].notna() & both["label_b"].notna() & (both["label"] != both["label_b"])]
     if len(differ):
         raise UserError(
@@ -63,18 +66,32 @@ def compare(
             f"'{differ.iloc[0]['patch_id']}'.",
             fix="score both on the same copy of the data",
         )
+    for fact in facts:
+        both[fact] = both[fact].where(~_is_absent(both[fact]), both[f"{fact}_b"])
     both = both[both["label"].notna()]
     if not len(both):
         raise UserError(f"'{names[0]}' and '{names[1]}' share no labelled patch.", fix="score both on one dataset")
     sets = []
     for (dataset, part), rows in both.groupby(["dataset", "part"], sort=False):
         only_a, only_b = (
-            int(((t["dataset"] == dataset) & (t["part"] == part) & t["label"].notna()).sum() - len(rows))
+            int(
+                (
+                    (t["dataset"] == dataset)
+                    & (t["part"] == part)
+                    & t["label"].notna()
+                    & ~t["patch_id"].isin(rows["patch_id"])
+                ).sum()
+            )
             for t in (a, b)
         )
         rows = rows[distinct_images(rows).mask].reset_index(drop=True)
         sets.append(_compare_set(f"{dataset} ({part})", rows, only_a, only_b, n_boot, seed))
     return Comparison(*names, tuple(sets), n_boot, seed)
+
+
+def _is_absent(value: pd.Series) -> pd.Series:
+    """Return where a fact of a patch is not known; its case is then the patch."""
+    return value.isna() | (value.astype(str) == "") | value.astype(str).str.startswith("patch\x1f")
 
 
 def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot: int, seed: int) -> ComparedSet:
@@ -104,6 +121,7 @@ def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot
         bootstrap.groups,
         only_a,
         only_b,
+        int(_is_absent(rows["case"]).sum()),
         intervals(metrics, label, a[0], a[1], bootstrap, score=a[2]),
         intervals(metrics, label, b[0], b[1], bootstrap, score=b[2]),
         difference,

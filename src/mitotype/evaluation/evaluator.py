@@ -172,7 +172,8 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
     variants = [_variant(DECIDED, "as decided", once, bootstrap)]
     if context.decision.fitted_on.rows or context.decision != UNCALIBRATED:
         at_half = UNCALIBRATED.apply(once, guard=False)
-        variants.append(_variant(HALF, "uncalibrated at 0.5", at_half, bootstrap, same_ranking=variants[0]))
+        same = None if part == OUT_OF_FOLD else variants[0]  # each fold of cross-fitting has a calibration of its own
+        variants.append(_variant(HALF, "uncalibrated at 0.5", at_half, bootstrap, same_ranking=same))
     if context.by_probability is not None:
         logit_N = context.by_probability.loc[part].reindex(once["patch_id"]).to_numpy()
         at_half = UNCALIBRATED.apply(once.assign(logit=logit_N), guard=False)

@@ -37,7 +37,8 @@ def spread(replicate_D: np.ndarray, bootstrap: Bootstrap, *, paired: bool = Fals
     """Return the standard error of a number over cases from its replicates, and the degrees of freedom of its t distribution.
 
     With K cases in H strata, sd is the standard deviation of the bootstrap replicates × √(K / (K - H)), with K - H degrees of
-    freedom. That is all for the difference of two models (`paired`), in which most of what is large in a case cancels.
+    freedom. That is all for the difference of two models (`paired`), in which most of what is large in a case cancels. Neither
+    is known where the number is undefined without one of the cases.
 
     Else, with θ₍c₎ the number without case c and I = θ₍c₎ - mean: the error is at least the jackknife's √((K - 1) / K · Σ I²);
     the degrees of freedom are at most n = (Σ I²)² / Σ I⁴, the number of cases of equal influence, but not below 5.
@@ -52,10 +53,10 @@ def spread(replicate_D: np.ndarray, bootstrap: Bootstrap, *, paired: bool = Fals
         return replace(known, reason=f"{len(defined)} of {len(sampled)} replicates had both classes")
     df = float(max(groups - strata, 1))
     error = float(defined.std(ddof=1)) * math.sqrt(groups / df)
-    if len(left_out) and not paired:
-        value_C = left_out[np.unique(bootstrap.code_N)]
-        if not np.isfinite(value_C).all():
-            return replace(known, reason="one case holds every patch of a class")
+    value_C = left_out[np.unique(bootstrap.code_N)] if len(left_out) else left_out
+    if not np.isfinite(value_C).all():
+        return replace(known, reason="one case holds every patch of a class")
+    if len(value_C) and not paired:
         square_C = (value_C - value_C.mean()) ** 2
         error = max(error, math.sqrt((groups - 1) / groups * square_C.sum()))
         effective = float(square_C.sum() ** 2 / (square_C**2).sum()) if square_C.any() else 1.0

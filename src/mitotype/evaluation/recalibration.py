@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import expit, log_expit, logit
 
 CLIP = 1e-6
-MAX_STEPS, TOLERANCE, MAX_LOGIT = 50, 1e-10, 30.0
+MAX_STEPS, MAX_HALVINGS, TOLERANCE = 50, 30, 1e-10
 
 
 def design(probability: np.ndarray, *, slope: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -23,9 +23,10 @@ def design(probability: np.ndarray, *, slope: bool) -> tuple[np.ndarray, np.ndar
 
 
 def fit(label: np.ndarray, probability: np.ndarray, weight: np.ndarray, *, slope: bool) -> np.ndarray:
-    """Return the coefficients, K long, of maximum likelihood by Newton's method; nan where there is no finite maximum.
+    """Return the coefficients, K long, of maximum likelihood; nan where there is no finite maximum, as with separated classes.
 
-    `weight` is how often each row counts.
+    Newton's method, whose step is halved while it lowers the likelihood; it does not converge without a maximum. `weight` is
+    how often each row counts.
     """
     x_NK, offset_N = design(probability, slope=slope)
     beta_K = np.array([0.0, 1.0])[: x_NK.shape[1]]
@@ -35,10 +36,13 @@ def fit(label: np.ndarray, probability: np.ndarray, weight: np.ndarray, *, slope
         if np.linalg.matrix_rank(total_KK) < len(beta_K):
             break
         step_K = np.linalg.solve(total_KK, (weight[:, None] * score_NK).sum(0))
+        before = _log_likelihood(label, weight, x_NK, offset_N, beta_K)
+        for _ in range(MAX_HALVINGS):
+            if _log_likelihood(label, weight, x_NK, offset_N, beta_K + step_K) >= before - TOLERANCE:
+                break
+            step_K = step_K / 2
         beta_K = beta_K + step_K
-        if np.abs(beta_K).max() > MAX_LOGIT:
-            break
-        if np.abs(step_K).max() < TOLERANCE:
+        if np.abs(step_K).max() < TOLERANCE * max(1.0, np.abs(beta_K).max()):
             return beta_K
     return np.full_like(beta_K, math.nan)
 
@@ -61,6 +65,12 @@ def replicates(
     value_D = np.full(len(weight_DC), math.nan)
     value_D[regular] = beta_K[-1] + np.linalg.solve(information_DKK[regular], score_DK[regular][..., None])[:, -1, 0]
     return value_D
+
+
+def _log_likelihood(
+    label: np.ndarray, weight: np.ndarray, x_NK: np.ndarray, offset_N: np.ndarray, beta_K: np.ndarray
+) -> float:
+    return float(weight @ log_expit((2 * label - 1) * (x_NK @ beta_K + offset_N)))
 
 
 def _derivatives(

@@ -194,10 +194,14 @@ def _trained_on(fold: int | None) -> str:
 
 
 def _check_same_folds(run_dir: Path, cohort: Cohort) -> None:
-    other = _training_patches(run_dir).set_index("patch_id")["fold"]
-    own = cohort.rows.set_index("patch_id")["fold"]
-    shared = own.index.intersection(other.index)
-    if not (own[shared] == other[shared]).all():
+    """Check that no patch is in one fold there and in another one here, nor the case or image of a patch that is only there."""
+    there, here = _training_patches(run_dir), cohort.rows
+    other = there[~there["patch_id"].isin(here["patch_id"])]
+    for name, rows in (("patch_id", there), ("case_id", other), ("digest", other)):
+        own, others = (table.loc[table[name].fillna("") != "", [name, "fold"]] for table in (here, rows))
+        both = own.drop_duplicates().merge(others.drop_duplicates(), on=name, suffixes=("", "_there"))
+        if (both["fold"] == both["fold_there"]).all():
+            continue
         what = f"'{run_dir}' was trained on other folds, so it has seen patches that are left out here."
         raise UserError(what, fix="train it with the same folds and data", code="M001")
 

@@ -82,6 +82,18 @@ def trained_on(run_dir: Path, member: str) -> Iterator[TrainedOn]:
     yield from _teachers(run, run_dir, member)
 
 
+def training_patches(run_dir: Path) -> pd.DataFrame:
+    """Return the patches that a run was trained on, and those of its initial weights and teachers that read labels."""
+    import pandas as pd
+
+    run, rows = read_run(run_dir), read_patches(run_dir)
+    tables = [rows[rows["fold"] > 0]]
+    for source in (find_run(run.recipe_text(field)) for field in ("init_from", "teacher")):
+        if source and read_run(source.dir).reads_labels is not False:
+            tables.append(training_patches(source.dir))
+    return pd.concat(tables, ignore_index=True)
+
+
 def _initial_weights(run: RunRecord, run_dir: Path, member: str) -> Iterator[TrainedOn]:
     source = run.recipe_text("init_from")
     digest = (run.bases or {}).get(member)

@@ -117,6 +117,8 @@ def _compared_set(patches: ComparedSet) -> str:
     head = f"{patches.name}: {patches.patches} patches, {patches.atypical} atypical, {patches.cases} cases"
     if patches.only_a or patches.only_b:
         head += f" (left out, scored by A only: {patches.only_a}, by B only: {patches.only_b})"
+    if patches.without_case:
+        head += f"\n{patches.without_case} patches have no case and are cases of their own: intervals may be too narrow"
     return "\n\n".join([head, plain(["", "A", "B", "B - A", "p"], rows)])
 
 
