@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,11 +13,13 @@ from msgspec import UNSET
 from PIL import Image
 
 from mitotype.api import adaptation, scoring
+from mitotype.core import records
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import names, read_bundle
+from mitotype.core.run_layout import bundle_digest, names, read_bundle
+from mitotype.deploy import predictor
 from mitotype.deploy.from_run import bundle_from_run
+from mitotype.deploy.onnx_runtime import OnnxRuntime
 from mitotype.deploy.operating import at_operating_point
-from mitotype.deploy.predictor import open_predictor
 from tests.synthetic_cohort import synthetic_image
 
 
@@ -63,13 +66,39 @@ def test_the_bundle_has_the_same_members_and_the_origin_of_its_decision(
     assert (again.before, again.after, again.weight) == (local.before, local.after, local.weight)
 
 
+def test_an_adapted_bundle_is_opened_with_its_graph(labels: Path, tmp_path: Path) -> None:
+    twice, shipped_one = tmp_path / "twice", predictor.open_predictor("default")
+    adaptation.adapt("default", [str(labels)], tmp_path / "once", n_boot=100)
+    others = pd.read_csv(labels).assign(path=lambda rows: str(labels.parent) + "/" + rows["path"])
+    for path in others["path"]:
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(Path(path).with_suffix(".other.png"))
+    others["path"] = others["path"].str.replace(".png", ".other.png")
+    others.to_csv(tmp_path / "others.csv", index=False)
+    adaptation.adapt(tmp_path / "once", [str(tmp_path / "others.csv")], twice, n_boot=100)
+    image_N3HW = np.random.default_rng(0).integers(0, 256, (2, 3, 128, 128), np.uint8)
+    for folder in (tmp_path / "once", twice):
+        opened = predictor.open_predictor(str(folder))
+        assert isinstance(opened.nets, OnnxRuntime) and opened.decision != shipped_one.decision
+        for own, before in zip(
+            *(one.runtimes[0].run(image_N3HW, precision="fp32", on_progress=print) for one in (opened, shipped_one)),
+            strict=True,
+        ):
+            assert own.logit.keys() == before.logit.keys()
+            assert all(np.array_equal(own.logit[view], before.logit[view]) for view in own.logit)
+    record = read_bundle(twice)
+    changed = msgspec.structs.replace(record, graph_digest="0" * 64)
+    records.write(twice / names.BUNDLE, msgspec.structs.replace(changed, digest=bundle_digest(changed)))
+    with pytest.raises(UserError, match="is not that of its bundle"):
+        predictor.open_predictor(str(twice))
+
+
 def test_evaluation_on_the_labels_and_the_old_operating_points_are_refused(
     bundle: Path, labels: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "adapted"
     adaptation.adapt(bundle, [str(labels)], out, n_boot=100)
     with pytest.raises(UserError, match="those of the bundle that was adapted are of its old decision"):
-        at_operating_point(open_predictor(str(out)), sensitivity=0.9)
+        at_operating_point(predictor.open_predictor(str(out)), sensitivity=0.9)
     with pytest.raises(UserError, match="M004"):
         scoring.score(out, [str(labels)], out=tmp_path / "scores")
     with pytest.raises(UserError, match="M004"):

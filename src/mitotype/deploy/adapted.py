@@ -15,18 +15,24 @@ from mitotype.core.run_layout import (
     DecisionRecord,
     LocalLabelsRecord,
     bundle_digest,
+    graph_digest,
     names,
     read_bundle,
 )
 from mitotype.deploy.card import render_card
 
-NOTES = re.compile(r"^## How choices were made\n\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+NOTES = re.compile(
+    r"^## How choices were made\n\n(.*?)(?=^## (?:Recipe|Openings of test sets)$|\Z)", re.MULTILINE | re.DOTALL
+)
 
 
 def write_adapted(
     bundle_dir: Path, out: Path, decision: DecisionRecord, local: LocalLabelsRecord, *, name: str
 ) -> Path:
-    """Write a copy of a bundle with another decision into `out`, without the evaluations and operating points of the old one."""
+    """Write a copy of a bundle with another decision into `out`, without the evaluations and operating points of the old one.
+
+    Its graph is copied too: raw logits are read from it. What it has of the old decision is for other programs.
+    """
     with outputs.claimed(out, names.BUNDLE_FILES, inputs=[bundle_dir]):
         before = read_bundle(bundle_dir)
         notes = NOTES.search((bundle_dir / names.CARD).read_text(encoding="utf-8"))
@@ -39,6 +45,7 @@ def write_adapted(
             test=None,
             out_of_fold=None,
             operating=UNSET,
+            graph_digest=(before.graph_digest or graph_digest(before)) if names.GRAPH in before.files else UNSET,
         )
         for path in before.files:
             if path != names.CARD:

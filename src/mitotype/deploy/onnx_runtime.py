@@ -87,7 +87,7 @@ def open_graph(folder: Path, record: BundleRecord) -> OnnxRuntime:
     """Return the graph of a bundle. Raises a UserError for one that was made of other weights or another decision."""
     path = folder / names.GRAPH
     runtime = OnnxRuntime(files.read_bytes(path, what="graph", max_bytes=MAX_BYTES), str(path))
-    if runtime.record.digest != graph_digest(record):
+    if runtime.record.digest not in (graph_digest(record), record.graph_digest):
         what = f"The graph '{path}' is not that of its bundle: it was made of other weights or another decision."
         raise UserError(what, fix="make it again: mitotype export BUNDLE --to onnx")
     return runtime

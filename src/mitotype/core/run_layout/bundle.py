@@ -63,7 +63,8 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     """bundle.json. `files` are the digests of all other files, `digest` is that of this record without it.
 
     `member_tta` are the views of members where they differ, `ensemble` is what it was made of if not a run, `local_labels` what
-    its decision was adapted to. `operating` is not in bundles that were made before it was stored.
+    its decision was adapted to; its graph, which has the same members, then has the digest `graph_digest`. `operating` is not
+    in bundles that were made before it was stored.
     """
 
     format: Literal[1, 2] = 2
@@ -83,6 +84,7 @@ class BundleRecord(Record, frozen=True, kw_only=True):
     operating: OperatingCurve | UnsetType = UNSET
     member_digests: dict[Name, Digest] = {}
     licenses: LicenseRecord = LicenseRecord()
+    graph_digest: Digest | UnsetType = UNSET
     files: dict[BundleFile, Digest]
     digest: str = ""
 
