@@ -43,7 +43,8 @@ class Prediction(Struct, frozen=True, omit_defaults=True, rename={"label_name": 
     label_name : str
         The class by the threshold: "atypical" or "normal"; ``class`` in files.
     member_sd : float
-        Standard deviation of the members' probabilities, nan for one member; ``spread`` in files.
+        Standard deviation of the members' probabilities, of one member over its views; nan for one member with one view.
+        ``spread`` in files.
     flags : tuple of str
         "uncertain", "out of distribution".
     explanation : tuple of str, optional

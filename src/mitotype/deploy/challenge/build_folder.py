@@ -35,8 +35,8 @@ def write_build_folder(source: str, out: Path, wheels: Path | None = None) -> Pa
     """
     folder = find_bundle(source)
     record = read_bundle(folder)
-    wheel_paths = _wheels(wheels) if wheels else []
     is_heavy = needs_torch(folder, record)
+    wheel_paths = _wheels(wheels, is_heavy=is_heavy) if wheels else []
     bases = _bases(folder, record) if is_heavy else {}
     with outputs.claimed(out, CONTENTS, inputs=[folder, *([wheels] if wheels else [])]):
         model = {file: folder / file for file in (*record.files, names.BUNDLE)} | bases
@@ -59,12 +59,17 @@ def write_build_folder(source: str, out: Path, wheels: Path | None = None) -> Pa
     return out
 
 
-def _wheels(folder: Path) -> list[Path]:
-    """Return the wheels of a folder. Raises a UserError if none is of this version of mitotype."""
+def _wheels(folder: Path, *, is_heavy: bool) -> list[Path]:
+    """Return the wheels of a folder. Raises a UserError if none is of this version of mitotype, or of a torch that is needed."""
     paths = sorted(folder.glob("*.whl"))
-    if not any(path.name.startswith(f"mitotype-{version('mitotype')}-") for path in paths):
-        what = f"'{folder}' holds no wheel of mitotype {version('mitotype')}."
-        raise UserError(what, fix=f"in a checkout of mitotype {version('mitotype')}: pip wheel --wheel-dir {folder} .")
+    needed = {f"mitotype-{version('mitotype')}-": f"mitotype {version('mitotype')}"} | (
+        {"torch-": "torch"} if is_heavy else {}
+    )
+    for start, name in needed.items():
+        if not any(path.name.startswith(start) for path in paths):
+            source = '".[train]"' if is_heavy else "."
+            fix = f"in a checkout of mitotype {version('mitotype')}: pip wheel --wheel-dir {folder} {source}"
+            raise UserError(f"'{folder}' holds no wheel of {name}.", fix=fix)
     return paths
 
 
