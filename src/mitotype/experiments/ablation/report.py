@@ -106,7 +106,7 @@ def plot(result: AblationResult) -> str:
         axes.axvspan(-2 * noise, 2 * noise, color="0.9", zorder=0)
     axes.axvline(0.0, color="0.4", linewidth=0.8)
     axes.set_yticks(range(len(effects)), [effect.name for effect, _ in reversed(effects)])
-    axes.set_xlabel("AUROC with the ingredient − without (blue: screened, red: confirmed, grey: twice the noise)")
+    axes.set_xlabel("AUROC with the ingredient − without\n(blue: screened, red: confirmed, grey: twice the noise)")
     raw = io.StringIO()
     FigureCanvasSVG(figure).print_svg(raw, metadata={"Date": None})
     return raw.getvalue()
