@@ -69,12 +69,14 @@ def test_the_default_folder_is_one_that_is_free(tmp_path: Path, data: str, monke
     ("recipe", "step"), [("demo", "mitotype score run --on"), ("pretrain", "--set init_from=run in mitotype train")]
 )
 def test_what_follows_a_run_without_folds(
-    recipe: str, step: str, tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    recipe: str, step: str, tmp_path: Path, data: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    messages: list[str] = []
+    monkeypatch.setattr(training.LOGGER, "info", messages.append)
     monkeypatch.chdir(tmp_path)
     settings = ["folds=none", "n_final_models=1", "epochs=1", "batch=8", "ood_flag=0"]
     run = training.train(recipe, data, out="run", settings=settings, device="cpu", quiet=False)
-    assert f"run is finished; next: {step}" in caplog.text
+    assert f"run is finished; next: {step}" in messages[-1]
     with pytest.raises(UserError, match="has no out-of-fold rows"):
         scoring.evaluate(run, part="out-of-fold")
 
