@@ -11,7 +11,7 @@ import pytest
 
 from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout.training import training_patches
+from mitotype.core.run_layout.training import lineage_patches
 from mitotype.core.schema import Cohort
 from mitotype.deploy import from_run, predictor
 from mitotype.fit import lineage, run
@@ -180,5 +180,5 @@ def test_a_test_set_is_apart_from_the_cases_of_initial_weights(toy_cohort: Cohor
     first = toy_cohort.rows["case_id"].isin([f"case{n}" for n in range(6)])
     labelled = run.start(plain(), toy_cohort.take(~first), tmp_path / "labelled")
     folder = run.start(plain(init_from=str(labelled)), toy_cohort.take(first), tmp_path / "run")
-    trained = training_patches(folder)
+    trained = lineage_patches(folder)
     assert set(trained["case_id"]) == set(toy_cohort.rows["case_id"])

@@ -27,7 +27,7 @@ from mitotype.core.run_layout import (
     read_run,
     read_scores,
 )
-from mitotype.core.run_layout.training import training_patches
+from mitotype.core.run_layout.training import lineage_patches
 from mitotype.core.schema import TEST, Cohort
 from mitotype.datasets import overlaps
 from mitotype.deploy import predictor
@@ -137,7 +137,7 @@ def score_cohort(
     Raises a UserError for a cohort that shares cases or images with the training data of a run, or of its initial weights.
     """
     if names.is_run(opened.dir):
-        overlap = overlaps.find_overlap(training_patches(opened.dir), cohort)
+        overlap = overlaps.find_overlap(lineage_patches(opened.dir), cohort)
         if overlap:
             raise overlap.error()
     scores = predictor.score(opened, cohort, on_progress=on_progress)

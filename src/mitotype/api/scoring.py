@@ -183,30 +183,38 @@ def evaluate(
         return Evaluation.of(evaluation.with_published(published.results()))
     path = Path(source)
     run = read_run(path) if names.is_run(path) else None
-    ensemble = read_ensemble(path) if names.is_ensemble(path) else None
+    held_out, notes = _held_out_and_notes(path)
     about = About(
         title=f"{path.name}: {part}",
         command=command,
         openings=[str(opening) for opening in read_ledger(path)],
         digests={"training images": run.data.digest, "split": run.split.digest} if run else {},
         overlaps=known,
-        held_out=run.data.hold_out if run else _held_out(ensemble) if ensemble else [],
+        held_out=held_out,
     )
     combiner = combiner_of(source)
     evaluation = evaluator.evaluate(scores, decision, combiner=combiner, part=part, n_boot=n_boot, about=about)
-    of_runs = run.notes if run else [note for source in ensemble.sources for note in source.notes] if ensemble else []
-    notes = dict.fromkeys([*evaluation.notes, *of_runs, *(ensemble.notes if ensemble else [])])
-    evaluation = msgspec.structs.replace(evaluation, notes=list(notes))
+    evaluation = msgspec.structs.replace(evaluation, notes=list(dict.fromkeys([*evaluation.notes, *notes])))
     return Evaluation.of(evaluation.with_published(published.results()))
+
+
+def _held_out_and_notes(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the test sets that a run, or all runs of an ensemble, held out, and their notes; nothing of a folder of scores."""
+    if names.is_run(folder):
+        run = read_run(folder)
+        return run.data.hold_out, run.notes
+    if names.is_ensemble(folder):
+        ensemble = read_ensemble(folder)
+        return _held_out(ensemble), [*(note for source in ensemble.sources for note in source.notes), *ensemble.notes]
+    return [], []
 
 
 def _held_out(ensemble: EnsembleRecord) -> list[str]:
     """Return the test sets that a source held out, if each other source did or was trained on nothing that overlaps them."""
 
     def is_clean(source: EnsembleSource, test: str) -> bool:
-        return test in source.hold_out or not set(overlaps.known_overlaps([*source.datasets, test])) & set(
-            source.datasets
-        )
+        overlapping = overlaps.known_overlaps([*source.datasets, test])
+        return test in source.hold_out or overlapping.keys().isdisjoint(source.datasets)
 
     named = dict.fromkeys(test for source in ensemble.sources for test in source.hold_out)
     return [test for test in named if all(is_clean(source, test) for source in ensemble.sources)]

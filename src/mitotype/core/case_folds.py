@@ -18,13 +18,13 @@ def case_folds(case: np.ndarray, label: np.ndarray, *, folds: int = 5, seed: int
     are as many folds as cases.
     """
     unique_C, inverse = np.unique(np.asarray(case).astype(str), return_inverse=True)
+    is_atypical = np.asarray(label, float) == 1
     count_C2 = np.zeros((len(unique_C), 2))  # atypical rows, rows
-    np.add.at(count_C2, inverse, np.stack([np.asarray(label, float) == 1, np.ones(len(inverse))], axis=1))
+    np.add.at(count_C2, inverse, np.stack([is_atypical, np.ones(len(inverse))], axis=1))
     shuffled = numpy_generator(seed, "case_folds").permutation(len(unique_C))
     order = shuffled[np.lexsort((-count_C2[shuffled, 1], -count_C2[shuffled, 0]))]
     n_folds = max(1, min(folds, len(unique_C)))
     fold = _assign(count_C2, order, n_folds, lambda held_F2, fold: tuple(held_F2[fold]))[inverse]
-    is_atypical = np.asarray(label, float) == 1
     for is_class in (is_atypical, ~is_atypical):
         if len(np.unique(fold[is_class])) == 1 < len(np.unique(inverse[is_class])):
             return stratified_case_folds(case, is_atypical, folds=n_folds, seed=seed)

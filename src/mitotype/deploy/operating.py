@@ -41,7 +41,7 @@ def at_operating_point(
     if value is None:
         return predictor, own_point(predictor.decision)
     curve = _curve(predictor)
-    requested = [point.requested or 0.0 for point in getattr(curve, rate)]
+    requested = [point.requested or 0.0 for point in curve.points(rate)]
     lowest, highest = min(requested), max(requested)
     point = curve.point(rate, value) if lowest <= value <= 1 else None
     if point is None:

@@ -13,6 +13,7 @@ from mitotype.evaluation.distinct import distinct_images
 from mitotype.evaluation.interval import intervals, p_value, spread, t_interval
 from mitotype.evaluation.metrics import Number, bootstrap_metrics, compute, metrics_of
 from mitotype.evaluation.resample import bootstrap_cases
+from mitotype.scores.decision import without_case
 
 
 @dataclass(frozen=True)
@@ -67,31 +68,18 @@ def compare(
             fix="score both on the same copy of the data",
         )
     for fact in facts:
-        both[fact] = both[fact].where(~_is_absent(both[fact]), both[f"{fact}_b"])
+        is_absent = without_case(both[fact]) if fact == "case" else both[fact].isna() | (both[fact].astype(str) == "")
+        both[fact] = both[fact].where(~is_absent, both[f"{fact}_b"])
     both = both[both["label"].notna()]
     if not len(both):
         raise UserError(f"'{names[0]}' and '{names[1]}' share no labelled patch.", fix="score both on one dataset")
     sets = []
     for (dataset, part), rows in both.groupby(["dataset", "part"], sort=False):
-        only_a, only_b = (
-            int(
-                (
-                    (t["dataset"] == dataset)
-                    & (t["part"] == part)
-                    & t["label"].notna()
-                    & ~t["patch_id"].isin(rows["patch_id"])
-                ).sum()
-            )
-            for t in (a, b)
-        )
+        of_set = [t[(t["dataset"] == dataset) & (t["part"] == part) & t["label"].notna()] for t in (a, b)]
+        only_a, only_b = (int((~t["patch_id"].isin(rows["patch_id"])).sum()) for t in of_set)
         rows = rows[distinct_images(rows).mask].reset_index(drop=True)
         sets.append(_compare_set(f"{dataset} ({part})", rows, only_a, only_b, n_boot, seed))
     return Comparison(*names, tuple(sets), n_boot, seed)
-
-
-def _is_absent(value: pd.Series) -> pd.Series:
-    """Return where a fact of a patch is not known; its case is then the patch."""
-    return value.isna() | (value.astype(str) == "") | value.astype(str).str.startswith("patch\x1f")
 
 
 def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot: int, seed: int) -> ComparedSet:
@@ -121,7 +109,7 @@ def _compare_set(name: str, rows: pd.DataFrame, only_a: int, only_b: int, n_boot
         bootstrap.groups,
         only_a,
         only_b,
-        int(_is_absent(rows["case"]).sum()),
+        int(without_case(rows["case"]).sum()),
         intervals(metrics, label, a[0], a[1], bootstrap, score=a[2]),
         intervals(metrics, label, b[0], b[1], bootstrap, score=b[2]),
         difference,

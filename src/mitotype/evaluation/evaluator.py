@@ -26,7 +26,7 @@ from mitotype.core.schema import OUT_OF_FOLD
 from mitotype.evaluation import checks
 from mitotype.evaluation.distinct import distinct_images
 from mitotype.evaluation.experts import compare_with_experts
-from mitotype.evaluation.interval import intervals, mean_over_members
+from mitotype.evaluation.interval import intervals, mean_over_members, note_without_case
 from mitotype.evaluation.metrics import metrics_of
 from mitotype.evaluation.metrics.metric import GROUP, MEMBERS
 from mitotype.evaluation.pooling import challenge_metrics
@@ -42,7 +42,7 @@ from mitotype.evaluation.results import (
     Evaluation,
 )
 from mitotype.scores.calibrate import sigmoid
-from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted
+from mitotype.scores.decision import UNCERTAIN, Decision, case_keys, cross_fitted, without_case
 from mitotype.scores.ensemble import AnyCombiner, Combiner
 from mitotype.scores.table import IDENTITY, Scores
 
@@ -194,9 +194,9 @@ def _entry(context: _Context, rows: pd.DataFrame) -> Entry:
         notes.append(
             f"calibration, threshold and band are cross-fitted: each {unit} is decided by a fit on other {unit}s"
         )
-    without_case = int(once["case"].str.startswith("patch\x1f").sum())
-    if without_case:
-        notes.append(f"{without_case} patches have no case and are cases of their own: intervals may be too narrow")
+    alone = int(without_case(once["case"]).sum())
+    if alone:
+        notes.append(note_without_case(alone))
     tp, fp = int((predicted * label).sum()), int((predicted * (1 - label)).sum())
     positives = int(label.sum())
     domain = once["domain"].fillna("unknown").astype(str).to_numpy(str)

@@ -33,6 +33,10 @@ class Spread:
     reason: str = ""
 
 
+def note_without_case(patches: int) -> str:
+    return f"{patches} patches have no case and are cases of their own: intervals may be too narrow"
+
+
 def spread(replicate_D: np.ndarray, bootstrap: Bootstrap, *, paired: bool = False) -> Spread:
     """Return the standard error of a number over cases from its replicates, and the degrees of freedom of its t distribution.
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mitotype.backbones import backbones, member_files, weights
 from mitotype.backbones.predict import predict
@@ -15,8 +14,8 @@ from mitotype.backbones.weights import PretrainedWeights
 from mitotype.core import walk
 from mitotype.core.errors import UserError
 from mitotype.core.packing import pack_images
-from mitotype.core.run_layout import RunRecord, WeightsSource, names, read_member, read_patches, read_run
-from mitotype.core.run_layout.training import RunReference, bundle_digests, find_run
+from mitotype.core.run_layout import RunRecord, WeightsSource, names, read_member, read_run
+from mitotype.core.run_layout.training import RunReference, bundle_digests, find_run, training_patches
 from mitotype.core.schema import Cohort
 from mitotype.fit.members import MemberPlan
 from mitotype.fit.recipe import Recipe, read_recipe
@@ -167,14 +166,8 @@ def seen_digests(recipe: Recipe) -> set[str]:
         if source is None:
             digests |= bundle_digests(path)
         else:
-            digests |= set(_training_patches(source.dir)["digest"]) | seen_digests(read_recipe(source.dir))
+            digests |= set(training_patches(source.dir)["digest"]) | seen_digests(read_recipe(source.dir))
     return digests
-
-
-def _training_patches(run_dir: Path) -> pd.DataFrame:
-    """Return the training patches of a run; the table also contains the test sets that were scored, in fold 0."""
-    rows = read_patches(run_dir)
-    return rows[rows["fold"] > 0]
 
 
 # members of other runs
@@ -195,15 +188,14 @@ def _trained_on(fold: int | None) -> str:
 
 def _check_same_folds(run_dir: Path, cohort: Cohort) -> None:
     """Check that no patch is in one fold there and in another one here, nor the case or image of a patch that is only there."""
-    there, here = _training_patches(run_dir), cohort.rows
+    there, here = training_patches(run_dir), cohort.rows
     other = there[~there["patch_id"].isin(here["patch_id"])]
     for name, rows in (("patch_id", there), ("case_id", other), ("digest", other)):
         own, others = (table.loc[table[name].fillna("") != "", [name, "fold"]] for table in (here, rows))
         both = own.drop_duplicates().merge(others.drop_duplicates(), on=name, suffixes=("", "_there"))
-        if (both["fold"] == both["fold_there"]).all():
-            continue
-        what = f"'{run_dir}' was trained on other folds, so it has seen patches that are left out here."
-        raise UserError(what, fix="train it with the same folds and data", code="M001")
+        if (both["fold"] != both["fold_there"]).any():
+            what = f"'{run_dir}' was trained on other folds, so it has seen patches that are left out here."
+            raise UserError(what, fix="train it with the same folds and data", code="M001")
 
 
 def _check_fold(source: RunReference, plan: MemberPlan) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DIGEST_CHARS = 16  # of an image's sha-256 that are stored: 64 bits tell any two images apart
 UNCERTAIN = "uncertain"
 FOLDS = 5  # of cross-fitting by case
+WITHOUT_CASE = "patch\x1f"  # before the id of a patch that is its own case
 
 
 class Decided(NamedTuple):
@@ -166,7 +167,12 @@ def case_keys(rows: pd.DataFrame) -> np.ndarray:
     """Return a unique key of the case of every row; a patch without a case is a case of its own."""
     unknown = rows["case_id"].isna() | (rows["case_id"].astype(str) == "")
     known = rows["dataset"].fillna("").astype(str) + "\x1f" + rows["case_id"].astype(str)
-    return known.where(~unknown, "patch\x1f" + rows["patch_id"].astype(str)).to_numpy(str)
+    return known.where(~unknown, WITHOUT_CASE + rows["patch_id"].astype(str)).to_numpy(str)
+
+
+def without_case(case: pd.Series) -> pd.Series:
+    """Return which keys of `case_keys` are of patches without a case."""
+    return case.str.startswith(WITHOUT_CASE)
 
 
 def cross_fitted(

@@ -54,7 +54,10 @@ class OperatingCurve(Record, frozen=True, kw_only=True):
     sensitivity: tuple[OperatingPoint, ...]
     specificity: tuple[OperatingPoint, ...]
 
+    def points(self, rate: Rate) -> tuple[OperatingPoint, ...]:
+        """Return the points of one grid."""
+        return self.sensitivity if rate == "sensitivity" else self.specificity
+
     def point(self, rate: Rate, value: float) -> OperatingPoint | None:
         """Return the first point that was fitted for at least `value`; None beyond the grid."""
-        points = self.sensitivity if rate == "sensitivity" else self.specificity
-        return next((point for point in points if (point.requested or 0.0) >= value - 1e-9), None)
+        return next((point for point in self.points(rate) if (point.requested or 0.0) >= value - 1e-9), None)

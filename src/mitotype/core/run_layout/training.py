@@ -75,22 +75,26 @@ def trained_on(run_dir: Path, member: str) -> Iterator[TrainedOn]:
     if run.reads_labels is False:
         return
     member_dir = names.member_dir(run_dir, member).resolve()
-    fold = read_member(member_dir).fold
-    rows = read_patches(run_dir)
-    yield TrainedOn(f"{run_dir.name}/{member}", member_dir, rows[(rows["fold"] > 0) & (rows["fold"] != fold)])
+    rows = training_patches(run_dir)
+    yield TrainedOn(f"{run_dir.name}/{member}", member_dir, rows[rows["fold"] != read_member(member_dir).fold])
     yield from _initial_weights(run, run_dir, member)
     yield from _teachers(run, run_dir, member)
 
 
 def training_patches(run_dir: Path) -> pd.DataFrame:
-    """Return the patches that a run was trained on, and those of its initial weights and teachers that read labels."""
+    """Return the training patches of a run; the table also contains the test sets that were scored, in fold 0."""
+    rows = read_patches(run_dir)
+    return rows[rows["fold"] > 0]
+
+
+def lineage_patches(run_dir: Path) -> pd.DataFrame:
+    """Return the training patches of a run, and those of its initial weights and teachers that read labels."""
     import pandas as pd
 
-    run, rows = read_run(run_dir), read_patches(run_dir)
-    tables = [rows[rows["fold"] > 0]]
+    run, tables = read_run(run_dir), [training_patches(run_dir)]
     for source in (find_run(run.recipe_text(field)) for field in ("init_from", "teacher")):
         if source and read_run(source.dir).reads_labels is not False:
-            tables.append(training_patches(source.dir))
+            tables.append(lineage_patches(source.dir))
     return pd.concat(tables, ignore_index=True)
 
 

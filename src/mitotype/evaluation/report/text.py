@@ -9,6 +9,7 @@ from mitotype.core.run_layout.evaluation import Group, Interval
 from mitotype.core.schema import NOTICE
 from mitotype.core.text_tables import plain
 from mitotype.evaluation.compare import ComparedSet, Comparison
+from mitotype.evaluation.interval import note_without_case
 from mitotype.evaluation.metrics import metrics, metrics_of
 from mitotype.evaluation.metrics.metric import CALIBRATION, SET
 from mitotype.evaluation.results import Entry, Evaluation
@@ -118,7 +119,7 @@ def _compared_set(patches: ComparedSet) -> str:
     if patches.only_a or patches.only_b:
         head += f" (left out, scored by A only: {patches.only_a}, by B only: {patches.only_b})"
     if patches.without_case:
-        head += f"\n{patches.without_case} patches have no case and are cases of their own: intervals may be too narrow"
+        head += f"\n{note_without_case(patches.without_case)}"
     return "\n\n".join([head, plain(["", "A", "B", "B - A", "p"], rows)])
 
 

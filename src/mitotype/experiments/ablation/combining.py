@@ -37,17 +37,19 @@ class CrossFitted:
         return rows.rows[["patch_id", "part", "member_sd", "members", "views"]].assign(logit=logit_N)
 
 
-def effects(scores: Scores, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Effect]:
-    """Return what views, seeds, each run of an ensemble, a stack, the mean of probabilities and a fitted threshold change."""
+def effects(scores: Scores, complete: pd.DataFrame, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Effect]:
+    """Return what views, seeds, each run of an ensemble, a stack, the mean of probabilities and a fitted threshold change.
+
+    `complete` are the rows of all members, as `decided` returns them.
+    """
     decide = functools.partial(decided, scores, unit=unit)
-    complete = decide()
     return [paired_effect(name, *rows, n_boot=n_boot) for name, *rows in _alternatives(scores, complete, decide, unit)]
 
 
-def levels(scores: Scores, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Level]:
-    """Return what all members reach together, and of an ensemble what its stack and each of its runs reach."""
+def levels(scores: Scores, complete: pd.DataFrame, *, unit: CrossFitUnit = "case", n_boot: int) -> list[Level]:
+    """Return what all members reach together (`complete`), and of an ensemble what its stack and each of its runs reach."""
     decide, runs = functools.partial(decided, scores, unit=unit), _members_of_runs(scores)
-    rows = {"all members, mean of logits": decide()}
+    rows = {"all members, mean of logits": complete}
     if runs:
         rows |= {"all members, logistic stack": decide(CrossFitted("stack", unit))}
         rows |= {f"{run} alone": decide(Combiner(members=members)) for run, members in runs.items()}

@@ -142,8 +142,8 @@ def ablate(config: AblationConfig) -> AblationResult:
             )
             for part, (reduced, folder) in zip(strongest, without, strict=True)
         ]
-        combined = combining.effects(scores, unit=subject.unit, n_boot=config.n_boot)
-        levels = combining.levels(scores, unit=subject.unit, n_boot=config.n_boot)
+        combined = combining.effects(scores, rows, unit=subject.unit, n_boot=config.n_boot)
+        levels = combining.levels(scores, rows, unit=subject.unit, n_boot=config.n_boot)
         return _write(config, record, screened_effects, effects, combined, levels, next(iter(plans)))
 
 
