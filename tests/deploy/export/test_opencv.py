@@ -15,7 +15,7 @@ from mitotype import api
 from mitotype.core.errors import UserError
 from mitotype.deploy.export import opencv
 from mitotype.deploy.export.export_folder import CLASS_TITLES
-from tests.deploy.export.qupath import java_round, read_region
+from tests.deploy.export.qupath import java_round, read_region, resize
 from tests.deploy.export.test_onnx import changed
 
 TITLES = {"normal": CLASS_TITLES[0], "atypical": CLASS_TITLES[1]}
@@ -39,15 +39,12 @@ def atypical_of(net: cv2.dnn.Net, image_SS3: np.ndarray) -> float:
 
 
 def drawn_patch(slide_HW3: np.ndarray, mpp_um: float, x: float, y: float) -> np.ndarray:
-    """`image_SS3` as the script reads it: black where the slide does not reach."""
+    """`image_SS3` as the script reads it away from the border: the region, drawn at the side of the patch."""
     downsample = MPP_UM / mpp_um
     side = java_round(SIDE_PX * downsample)
     left, top = java_round(x - side / 2), java_round(y - side / 2)
     assert min(left, top) >= 0
-    region_HW3 = read_region(slide_HW3, downsample, left, top, side)
-    image_SS3 = np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
-    image_SS3[: region_HW3.shape[0], : region_HW3.shape[1]] = region_HW3[:SIDE_PX, :SIDE_PX]
-    return image_SS3
+    return resize(read_region(slide_HW3, downsample, left, top, side), SIDE_PX)
 
 
 def test_the_graph_is_float32_and_for_one_image(folder: Path) -> None:

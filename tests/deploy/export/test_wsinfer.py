@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from mitotype import api
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout import CombinerRecord
 from mitotype.deploy import bundle
+from mitotype.deploy.export import export_folder
 from mitotype.deploy.export.export_folder import CLASS_TITLES
 from tests.deploy.export.qupath import WSInferExtension
 from tests.deploy.export.test_onnx import MEMBERS, changed
@@ -91,6 +93,29 @@ def test_an_earlier_export_is_replaced(folder: Path, tmp_path: Path) -> None:
     out = shutil.copytree(folder, tmp_path / "out")
     api.export(changed(tmp_path / "bundle", members=MEMBERS[:1]), to="wsinfer", out=out)
     assert (out / "mitotype.json").read_text() != (folder / "mitotype.json").read_text()
+
+
+def test_an_export_over_another_that_is_stopped_has_no_record(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(folder, tmp_path / "out")
+    monkeypatch.setattr(export_folder, "write_shared", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        api.export("default", to="wsinfer", out=out)
+    assert not (out / "mitotype.json").exists()
+    monkeypatch.undo()
+    api.export("default", to="wsinfer", out=out)
+    assert (out / "mitotype.json").read_bytes() == (folder / "mitotype.json").read_bytes()
+
+
+def test_a_folder_with_other_files_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Those of another format beside these would be of another bundle."""
+    out = shutil.copytree(folder, tmp_path / "out")
+    (out / "two_class.onnx").write_bytes(b"")
+    before = sorted(out.iterdir())
+    with pytest.raises(UserError, match=r"contains 'two_class\.onnx'"):
+        api.export("default", to="wsinfer", out=out)
+    assert (out / "mitotype.json").exists() and set(before) <= set(out.iterdir())
 
 
 def test_other_folders_and_other_bundles_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
  * For Research Use Only. Not for use in diagnostic procedures.
  * Not run in QuPath: written for version 0.5 and later, from the sources of QuPath.
  */
+import java.awt.RenderingHints
 import java.awt.image.BufferedImage
 import javax.imageio.ImageIO
 import org.bytedeco.opencv.global.opencv_dnn
@@ -30,16 +31,17 @@ def atypicalOf = { BufferedImage image ->
     return 1 / (1 + Math.exp(-margin))
 }
 
-// A square image of `sidePx`, black where `source` does not reach.
-def patchAt = { BufferedImage source, int left, int top ->
+// A square image of `sidePx` with `source` drawn at (left, top), `width` × `height`, and black where it does not reach.
+def patchOf = { BufferedImage source, int left, int top, int width, int height ->
     def image = new BufferedImage(sidePx, sidePx, BufferedImage.TYPE_INT_RGB)
     def graphics = image.createGraphics()
-    graphics.drawImage(source, left, top, null)
+    graphics.setRenderingHint(RenderingHints.KEY_INTERPOLATION, RenderingHints.VALUE_INTERPOLATION_BILINEAR)
+    graphics.drawImage(source, left, top, width, height, null)
     graphics.dispose()
     return image
 }
 
-double test = atypicalOf(patchAt(ImageIO.read(new File(folder, record.test_image)), 0, 0))
+double test = atypicalOf(patchOf(ImageIO.read(new File(folder, record.test_image)), 0, 0, sidePx, sidePx))
 if (Math.abs(test - (record.atypical as double)) > 0.001)
     throw new RuntimeException("The test image gives " + test + " instead of " + record.atypical + ".")
 
@@ -56,11 +58,11 @@ detections.each { detection ->
     int left = Math.round(roi.getCentroidX() - side / 2.0d) as int
     int top = Math.round(roi.getCentroidY() - side / 2.0d) as int
     int x = Math.max(left, 0), y = Math.max(top, 0)
-    int width = Math.min(left + side, server.getWidth()) - x
-    int height = Math.min(top + side, server.getHeight()) - y
-    def region = RegionRequest.createInstance(server.getPath(), downsample, x, y, width, height, roi.getZ(), roi.getT())
-    def image = server.readRegion(region)
-    double atypical = atypicalOf(patchAt(image, Math.round((x - left) / downsample) as int, Math.round((y - top) / downsample) as int))
+    int right = Math.min(left + side, server.getWidth()), bottom = Math.min(top + side, server.getHeight())
+    def region = RegionRequest.createInstance(server.getPath(), downsample, x, y, right - x, bottom - y, roi.getZ(), roi.getT())
+    def image = server.readRegion(region)  // its size is rounded, and may be a pixel less or more
+    def (x0, y0, x1, y1) = [x - left, y - top, right - left, bottom - top].collect { Math.round(it * sidePx / (double) side) as int }
+    double atypical = atypicalOf(patchOf(image, x0, y0, x1 - x0, y1 - y0))
     detection.setPathClass(PathClass.fromString(record.class_names[atypical >= 0.5 ? 1 : 0]))
     detection.getMeasurementList().put(record.class_names[1], atypical)
 }

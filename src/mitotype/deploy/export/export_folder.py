@@ -58,8 +58,18 @@ class ExportRecord(Record, frozen=True, kw_only=True):
 
 @contextmanager
 def created(out: Path, contents: Sequence[str], predictor: Predictor) -> Iterator[None]:
-    """Hold the output folder while the block writes `contents` and what all formats have. An earlier export is replaced."""
-    with outputs.claimed(out, (*contents, *SHARED_FILES), marker=RECORD, inputs=[predictor.dir]):
+    """Hold the output folder while the block writes `contents` and what all formats have.
+
+    An earlier export of the same format is replaced, and has no record until the block ends. Raises a UserError for a folder
+    with anything else in it.
+    """
+    own = (*contents, *SHARED_FILES)
+    with outputs.claimed(out, own, marker=RECORD, inputs=[predictor.dir]):
+        foreign = sorted(path.name for path in out.iterdir() if path.name not in own and path.name[0] != ".")
+        if foreign:
+            what = f"'{out}' contains '{foreign[0]}', which this export does not write."
+            raise UserError(what, fix=outputs.OTHER_FOLDER)
+        (out / RECORD).unlink(missing_ok=True)
         yield
         remove_lock(out)
 

@@ -30,7 +30,8 @@ HOW_TO = f"""## In QuPath
 Each detection gets its class and the measurement *{CLASS_TITLES[1]}*. The script first classifies the test image and stops if
 its number is another one.
 
-**Not run in QuPath.** OpenCV ran the graph in Python, and Groovy the script, with stand-ins for the classes of QuPath."""
+**Not run in QuPath.** OpenCV ran the graph in Python, and Groovy the script, with stand-ins for the classes of QuPath and
+OpenCV."""
 
 
 def export(source: str, out: Path) -> Path:
