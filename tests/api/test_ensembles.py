@@ -187,6 +187,8 @@ def test_an_ensemble_has_what_its_runs_held_out_and_noted(runs: list[Path], data
     first, second = record.sources
     other = msgspec.structs.replace(second, datasets=["midog25"], hold_out=[])
     assert scoring._held_out(msgspec.structs.replace(record, sources=[first, other])) == ["atnorm-br"]
+    joined = msgspec.structs.replace(other, datasets=["midog25", "amibr"])  # which overlap each other
+    assert scoring._held_out(msgspec.structs.replace(record, sources=[first, joined])) == ["atnorm-br"]
     notes = scoring.evaluate(out, part=OUT_OF_FOLD, n_boot=50).notes
     assert {"targets of scikit-image", *(run_dir.name for run_dir in runs)} <= set(notes) and len(set(notes)) == len(
         notes

@@ -213,8 +213,8 @@ def _held_out(ensemble: EnsembleRecord) -> list[str]:
     """Return the test sets that a source held out, if each other source did or was trained on nothing that overlaps them."""
 
     def is_clean(source: EnsembleSource, test: str) -> bool:
-        overlapping = overlaps.known_overlaps([*source.datasets, test])
-        return test in source.hold_out or overlapping.keys().isdisjoint(source.datasets)
+        overlapping = overlaps.known_overlaps([*source.datasets, test]).get(test, [])
+        return test in source.hold_out or not overlapping
 
     named = dict.fromkeys(test for source in ensemble.sources for test in source.hold_out)
     return [test for test in named if all(is_clean(source, test) for source in ensemble.sources)]
