@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 from mitotype import datasets
 from mitotype.core import files, records, tables
 from mitotype.core.errors import UserError
-from mitotype.core.run_layout import LogLine
+from mitotype.core.run_layout import LogLine, read_run
 from mitotype.core.schema import OUT_OF_FOLD, Cohort
 from mitotype.fit import recipe as recipes
 from mitotype.fit import run
@@ -237,6 +237,14 @@ def test_missing_targets_are_reported_before_the_folder_is_created(
     with pytest.raises(UserError, match=word):
         run.create(dataclasses.replace(tiny, objective=objective), cohort, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("objective", "is_noted"), [("supcon", True), ("supcon + 0.1 * bce", False)])
+def test_a_head_that_no_loss_trains_is_noted(
+    toy_cohort: Cohort, tiny: Recipe, tmp_path: Path, objective: str, is_noted: bool
+) -> None:
+    run.create(dataclasses.replace(tiny, objective=objective), toy_cohort, tmp_path / "run")
+    assert (run.UNTRAINED in read_run(tmp_path / "run").notes) == is_noted
 
 
 def test_a_loss_that_is_not_finite_is_an_error(toy_cohort: Cohort, tiny: Recipe, tmp_path: Path) -> None:

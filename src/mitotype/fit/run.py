@@ -43,6 +43,8 @@ from mitotype.jobs.task import Callbacks, Task
 from mitotype.losses import Objective
 from mitotype.scores import decision, ensemble, table
 
+UNTRAINED = "no loss reads the logit: the scores are of a head that was not trained, and the run is for init_from"
+
 
 def start(
     recipe: Recipe, cohort: Cohort, run_dir: Path, *, device: str = "auto", on_log: OnLog = lambda line: None
@@ -72,7 +74,8 @@ def create(
         validate_recipe(recipe)
         recipe = resolve_recipe(recipe)
         _check_labels(cohort)
-        targets.check_targets(cohort, Objective(recipe.objective).terms)
+        objective, reads_labels = Objective(recipe.objective), lineage.uses_labels(recipe)
+        targets.check_targets(cohort, objective.terms)
         pack = pack_images(cohort, min_px=required_px(recipe))
         fold = assign_folds(recipe, cohort)
         rows = cohort.rows.assign(digest=list(pack.digests), fold=fold.loc[cohort.rows["patch_id"]].to_numpy())
@@ -83,6 +86,7 @@ def create(
         sources = lineage.describe_sources(recipe, plans[0], cohort, lineage.find_base(recipe, plans[0], cohort))
         licenses = lineage.license_notes([sources["base"], *sources["teacher_bases"]])
         fourier_targets = target_images.describe(recipe)
+        untrained = [UNTRAINED] if reads_labels and not objective.trains_logit else []
         record = RunRecord(
             recipe=recipe.to_dict(),
             overrides=recipe.overrides(),
@@ -98,10 +102,10 @@ def create(
             base=sources["base"],
             bases={plan.name: lineage.base_digest(recipe, plan, cohort) for plan in plans},
             teachers={plan.name: lineage.teacher_digests(recipe, plan, cohort) for plan in plans},
-            reads_labels=lineage.uses_labels(recipe),
+            reads_labels=reads_labels,
             plugins=[PluginRecord(plugin.path.name, plugin.digest) for plugin in plugins.loaded()],
             fourier_targets=fourier_targets,
-            notes=[*cohort.notes, *licenses, *target_images.notes(fourier_targets)],
+            notes=[*cohort.notes, *licenses, *target_images.notes(fourier_targets), *untrained],
             started=run_layout.now(),
             **vars(environment.describe(recipe, device, len(plans), local=local)),
         )

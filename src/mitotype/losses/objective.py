@@ -35,6 +35,11 @@ class Objective:
         """Whether any term learns from the experts' votes."""
         return any(term.reads_labels for term in self.terms)
 
+    @property
+    def trains_logit(self) -> bool:
+        """Whether any term reads the logit; without one its head remains as it was initialized."""
+        return any(term.head is None and term.reads_logit for term in self.terms)
+
     def build(self, context: LossContext) -> BuiltObjective:
         """Return the objective for a training: its terms are built with `context`, see `Term.build`."""
         from mitotype.losses.built import BuiltObjective

@@ -93,13 +93,12 @@ def wrap(model: Classifier, objective: Objective, batch_sizes: Iterable[int], gr
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
-    trains_main_head = any(term.head is None and term.reads_logit for term in objective.terms)
     accelerator = Accelerator(
         mixed_precision="no",  # the trainer autocasts
         cpu=next(model.parameters()).device.type == "cpu",
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not trains_main_head)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not objective.trains_logit)],
     )
-    wrapped = accelerator.prepare(model if trains_main_head else _DetachedLogit(model))
+    wrapped = accelerator.prepare(model if objective.trains_logit else _DetachedLogit(model))
     yield Ranks(wrapped, accelerator.process_index, accelerator.num_processes, accelerator)
     accelerator.wait_for_everyone()
 
