@@ -12,13 +12,16 @@ import pytest
 from mitotype.core.errors import UserError
 from mitotype.core.schema import Cohort
 from mitotype.evaluation.metrics import compute
+from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
 from mitotype.experiments.ablation.effects import noise_of_difference, screening_effects
 from mitotype.experiments.ablation.subject import Subject
+from mitotype.experiments.ablation.untrained import untrained_members
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
 from mitotype.fit.recipe import Recipe, with_settings
 from mitotype.recipes import recipes
+from mitotype.scores.table import Scores
 
 
 @pytest.mark.parametrize("n_runs", [8, 12, 20, 24])
@@ -108,6 +111,29 @@ def test_an_effect_is_the_difference_of_means() -> None:
     assert effects[0].is_told_apart() and effects[0].improves() and not effects[1].is_told_apart()
 
 
+def test_fits_that_learned_nothing_are_on_the_page() -> None:
+    label_N = np.arange(200) % 2
+    logit = {"fold1-seed0": label_N + np.linspace(0, 1.5, 200), "fold2-seed0": np.full(200, 0.3)}
+    text = dict.fromkeys(("dataset", "case_id", "domain", "digest"), "a")
+    ids = [str(i) for i in range(200)]
+    patches = pd.DataFrame({"patch_id": ids, "label": label_N, "votes_for": 0, "votes": 1} | text)
+    rows = [
+        pd.DataFrame(
+            {"patch_id": ids, "part": "out-of-fold", "fold": 1, "member": member, "view": view, "logit": logit_N}
+        )
+        for member, logit_N in logit.items()
+        for view in ("identity", "hflip")
+    ]
+    assert untrained_members(Scores(patches, pd.concat(rows))) == ["fold2-seed0"]
+    record = ablation.AblationRecord(
+        name="r", recipes=[dataclasses.asdict(recipes.get("giedziun2025")())], ingredients=[], is_on=[[True]], folds=[1], strongest=1,
+        seeds=1, digest="0" * 64, sources=[], started="now",
+    )  # fmt: skip
+    result = ablation.AblationResult(record, "a machine", [], n_fits=24, untrained=["05/fold2-seed0"])
+    assert "**1 of 24 fits learned nothing**" in report.markdown(result, "plot.svg")
+    assert "learned nothing" not in report.markdown(dataclasses.replace(result, untrained=()), "plot.svg")
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_an_ablation_is_continued_where_it_stopped(
     tiny: Recipe, toy_cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,6 +170,7 @@ def test_an_ablation_is_continued_where_it_stopped(
     assert result.confirmed[0].noise.keys() == result.screened[0].noise.keys()
     assert len(result.confirmed) == 1 and {effect.name for effect in result.combined} >= {"2 seeds"}
     page = (tmp_path / "a" / "ablation.md").read_text()
+    assert result.n_fits == 8 + 2 * 2 * 2
     assert [level.name for level in result.levels] == ["all members, mean of logits"]
     assert (
         "| supervised contrastive loss |" in page

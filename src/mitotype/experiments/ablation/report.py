@@ -14,6 +14,7 @@ from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import NOTICE
 from mitotype.experiments.ablation.effects import METRICS, Effect
 from mitotype.experiments.ablation.result import AblationResult
+from mitotype.experiments.ablation.untrained import CHANCE
 
 HEADERS = ("ingredient", "AUROC", "log loss", "balanced accuracy", "reading")
 
@@ -36,6 +37,7 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         f"Machine: {result.machine}. Seed {record.recipes[0]['seed']}. "
         + "; ".join(f"{recipe['backbone']}, {recipe['epochs']} epochs" for recipe in record.recipes)
         + ".",
+        *_untrained(result),
         "## Screening",
         _table(result.screened),
     ]
@@ -51,6 +53,16 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         rows = [(level.name, *(_level(level.value[metric]) for metric in METRICS)) for level in result.levels]
         parts += ["## The complete recipe, out of fold", text_tables.markdown(("scores", *HEADERS[1:4]), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _untrained(result: AblationResult) -> list[str]:
+    if not result.untrained:
+        return []
+    fits = ", ".join(result.untrained[:12]) + (" …" if len(result.untrained) > 12 else "")
+    return [
+        f"**{len(result.untrained)} of {result.n_fits} fits learned nothing**: their AUROC on the fold left out is below {CHANCE:g} "
+        f"({fits}). Effects that rest on them are those of a training that fails. Lower the learning rate, or raise warmup_epochs."
+    ]
 
 
 def reading(effect: Effect) -> str:

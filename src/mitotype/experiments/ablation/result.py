@@ -36,14 +36,16 @@ class AblationRecord(Format2, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class AblationResult:
     """The effects of an ablation: by screening, confirmed, and of ways to combine the members of the complete recipe, with what
-    that reaches."""
+    that reaches. `untrained` are the fits that learned nothing, RUN/MEMBER, among `n_fits`."""
 
     record: AblationRecord
-    screened: Sequence[Effect]
-    confirmed: Sequence[Effect]
-    combined: Sequence[Effect]
-    levels: Sequence[Level]
     machine: str
+    screened: Sequence[Effect]
+    n_fits: int
+    untrained: Sequence[str] = ()
+    confirmed: Sequence[Effect] = ()
+    combined: Sequence[Effect] = ()
+    levels: Sequence[Level] = ()
 
 
 class EffectRecord(Record, frozen=True):
@@ -64,6 +66,7 @@ class EffectsRecord(Format2, frozen=True, kw_only=True):
     confirmed: list[EffectRecord]
     combined: list[EffectRecord]
     levels: list[LevelRecord]
+    untrained: Sequence[Text] = ()
 
 
 def to_record(result: AblationResult) -> EffectsRecord:
@@ -75,6 +78,7 @@ def to_record(result: AblationResult) -> EffectsRecord:
         confirmed=convert(result.confirmed),
         combined=convert(result.combined),
         levels=[LevelRecord(level.name, dict(level.value)) for level in result.levels],
+        untrained=tuple(result.untrained),
     )
 
 

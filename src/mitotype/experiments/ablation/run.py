@@ -25,7 +25,6 @@ from mitotype.experiments.ablation import combining, report
 from mitotype.experiments.ablation.design import plackett_burman
 from mitotype.experiments.ablation.effects import (
     Effect,
-    Level,
     decided,
     noise_of_difference,
     paired_effect,
@@ -34,6 +33,7 @@ from mitotype.experiments.ablation.effects import (
 from mitotype.experiments.ablation.ingredient import Ingredient
 from mitotype.experiments.ablation.result import AblationRecord, AblationResult, to_record
 from mitotype.experiments.ablation.subject import Subject
+from mitotype.experiments.ablation.untrained import untrained_members
 from mitotype.features import features
 from mitotype.fit import run
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
@@ -112,7 +112,14 @@ def ablate(config: AblationConfig) -> AblationResult:
         _train(config, plans)
         tables = [decided(reduced.read_scores(folder), unit=subject.unit) for reduced, folder in screened]
         screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
-        _write(config, record, screened_effects, [], [], [], next(iter(plans)))
+        result = AblationResult(
+            record,
+            _machine(next(iter(plans))),
+            screened_effects,
+            n_fits=sum(map(len, plans.values())),
+            untrained=_untrained(screened),
+        )
+        _write(config.out, result)
         # Confirmation
         strongest = _strongest(parts, screened_effects, config.strongest)
         several = subject.changed(lambda recipe: replace(recipe, seeds=config.seeds))
@@ -144,7 +151,16 @@ def ablate(config: AblationConfig) -> AblationResult:
         ]
         combined = combining.effects(scores, rows, unit=subject.unit, n_boot=config.n_boot)
         levels = combining.levels(scores, rows, unit=subject.unit, n_boot=config.n_boot)
-        return _write(config, record, screened_effects, effects, combined, levels, next(iter(plans)))
+        result = replace(
+            result,
+            n_fits=result.n_fits + len(run_dirs) * all_folds * config.seeds,
+            untrained=[*result.untrained, *_untrained([complete, *without])],
+            confirmed=effects,
+            combined=combined,
+            levels=levels,
+        )
+        _write(config.out, result)
+        return result
 
 
 def _check(config: AblationConfig, subject: Subject, parts: Sequence[Ingredient]) -> None:
@@ -224,19 +240,20 @@ def _stored(record: AblationRecord, path: Path) -> AblationRecord:
     return stored
 
 
-def _write(
-    config: AblationConfig,
-    record: AblationRecord,
-    screened: Sequence[Effect],
-    confirmed: Sequence[Effect],
-    combined: Sequence[Effect],
-    levels: Sequence[Level],
-    run_dir: Path,
-) -> AblationResult:
-    first = read_run(run_dir)
-    machine = f"{first.machine.processor}, {first.machine.cores} cores, {first.device}"
-    result = AblationResult(record, screened, confirmed, combined, levels, machine)
-    files.write_text(config.out / PLOT, report.plot(result))
-    files.write_text(config.out / PAGE, report.markdown(result, PLOT))
-    records.write(config.out / EFFECTS, to_record(result))
-    return result
+def _machine(run_dir: Path) -> str:
+    record = read_run(run_dir)
+    return f"{record.machine.processor}, {record.machine.cores} cores, {record.device}"
+
+
+def _untrained(trained: Sequence[tuple[Subject, Path]]) -> list[str]:
+    return [
+        f"{folder.name}/{member}"
+        for subject, folder in trained
+        for member in untrained_members(subject.read_scores(folder))
+    ]
+
+
+def _write(out: Path, result: AblationResult) -> None:
+    files.write_text(out / PLOT, report.plot(result))
+    files.write_text(out / PAGE, report.markdown(result, PLOT))
+    records.write(out / EFFECTS, to_record(result))
