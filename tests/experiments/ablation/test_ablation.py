@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 from mitotype.core.errors import UserError
+from mitotype.core.run_layout.evaluation import Interval
 from mitotype.core.schema import Cohort
 from mitotype.evaluation.metrics import compute
 from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
-from mitotype.experiments.ablation.effects import noise_of_difference, screening_effects
+from mitotype.experiments.ablation.effects import METRICS, Effect, noise_of_difference, screening_effects
 from mitotype.experiments.ablation.subject import Subject
 from mitotype.experiments.ablation.untrained import untrained_members
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
@@ -109,6 +110,12 @@ def test_an_effect_is_the_difference_of_means() -> None:
     expected = value_R[is_on_RK[:, 0]].mean() - value_R[~is_on_RK[:, 0]].mean()
     assert effects[0].difference["auroc"].value == pytest.approx(expected)
     assert effects[0].is_told_apart() and effects[0].improves() and not effects[1].is_told_apart()
+
+
+@pytest.mark.parametrize(("auroc", "expected"), [(-4e-5, "cannot be told apart"), (-6e-3, "harms")])
+def test_an_effect_that_is_shown_as_nothing_is_read_by_balanced_accuracy(auroc: float, expected: str) -> None:
+    near = {m: Interval(0.001, -0.002, 0.004) for m in METRICS} | {"auroc": Interval(auroc, 1.5 * auroc, 0.5 * auroc)}
+    assert report.reading(Effect("mean of probabilities", near, {})) == expected
 
 
 def test_fits_that_learned_nothing_are_on_the_page() -> None:

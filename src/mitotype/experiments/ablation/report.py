@@ -66,8 +66,9 @@ def _untrained(result: AblationResult) -> list[str]:
 
 
 def reading(effect: Effect) -> str:
-    """Return "helps", "harms", or that it cannot be told apart from nothing, by AUROC; by balanced accuracy where AUROC is equal."""
-    metric = "auroc" if abs(effect.difference["auroc"].value or 0.0) > 1e-12 else "balanced_accuracy"
+    """Return "helps", "harms", or that it cannot be told apart from nothing, by AUROC; by balanced accuracy where AUROC is equal to
+    the three decimals that are shown."""
+    metric = "auroc" if abs(effect.difference["auroc"].value or 0.0) >= 5e-4 else "balanced_accuracy"
     if not effect.is_told_apart(metric):
         return "cannot be told apart"
     return "helps" if effect.improves(metric) else "harms"
