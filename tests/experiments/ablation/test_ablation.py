@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mitotype.core.errors import UserError
 from mitotype.core.run_layout.evaluation import Interval
@@ -16,7 +17,14 @@ from mitotype.evaluation.metrics import compute
 from mitotype.experiments.ablation import report
 from mitotype.experiments.ablation import run as ablation
 from mitotype.experiments.ablation.design import main_effects, plackett_burman
-from mitotype.experiments.ablation.effects import METRICS, Effect, noise_of_difference, screening_effects
+from mitotype.experiments.ablation.effects import (
+    METRICS,
+    Effect,
+    noise_of_difference,
+    noise_of_seeds,
+    pooled,
+    screening_effects,
+)
 from mitotype.experiments.ablation.subject import Subject
 from mitotype.experiments.ablation.untrained import untrained_members
 from mitotype.fit.ensemble_recipe import EnsembleRecipe
@@ -82,6 +90,31 @@ def test_noise_is_scaled_to_the_fits_of_a_difference() -> None:
     ).std()  # 5 folds, 2 seeds
     scaled = noise_of_difference({"auroc": contrast}, n_runs=12, folds=2, all_folds=5, seeds=2)
     assert scaled["auroc"] == pytest.approx(difference, rel=0.03)
+
+
+def test_noise_of_seeds_is_that_of_the_difference_of_two_recipes() -> None:
+    rng = np.random.default_rng(0)
+    label = np.arange(40) % 2
+
+    def decided() -> pd.DataFrame:
+        logit = label + rng.normal(size=40)
+        classes = np.where(logit > 0, "atypical", "normal")
+        probability = 1 / (1 + np.exp(-logit))
+        return pd.DataFrame({"label": label, "calibrated_logit": logit, "probability": probability, "class": classes})
+
+    tables_AS = [[decided(), decided()] for _ in range(400)]
+    auroc_AS = np.array([[roc_auc_score(label, t["calibrated_logit"]) for t in tables] for tables in tables_AS])
+    difference = np.diff(auroc_AS.mean(1).reshape(200, 2)).std()
+    assert noise_of_seeds(tables_AS)["auroc"] == pytest.approx(difference, rel=0.12)
+    assert all(np.isnan(noise) for noise in noise_of_seeds([[decided()]]).values())
+
+
+def test_estimates_of_the_noise_are_pooled_by_their_degrees_of_freedom() -> None:
+    of_columns, of_seeds = (dict.fromkeys(METRICS, noise) for noise in (0.003, 0.006))
+    assert pooled([(of_columns, 2), (of_seeds, 4)])["auroc"] == pytest.approx(np.sqrt((2 * 9 + 4 * 36) / 6) * 1e-3)
+    unknown = dict.fromkeys(METRICS, np.nan)
+    assert pooled([(unknown, 0), (of_seeds, 4)]) == of_seeds
+    assert all(np.isnan(noise) for noise in pooled([(unknown, 0), (unknown, 0)]).values())
 
 
 def test_an_effect_is_the_difference_of_means() -> None:

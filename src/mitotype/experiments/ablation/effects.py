@@ -107,6 +107,27 @@ def noise_of_difference(
     return {metric: scale * value for metric, value in noise.items()}
 
 
+def noise_of_seeds(tables_AS: Sequence[Sequence[pd.DataFrame]]) -> dict[str, float]:
+    """Return the noise of the difference of two recipes from the decided rows of A recipes, each trained with S seeds.
+
+    A recipe's values differ by the seed alone: σ² is their variance, averaged over the recipes, and the difference of two recipes
+    of S seeds each has the variance 2 σ² / S. nan for one seed.
+    """
+    if len(tables_AS[0]) < 2:
+        return dict.fromkeys(METRICS, math.nan)
+    value_AS = {metric: np.array([[_value(metric, t) for t in tables] for tables in tables_AS]) for metric in METRICS}
+    return {m: math.sqrt(2 * v_AS.var(axis=1, ddof=1).mean() / v_AS.shape[1]) for m, v_AS in value_AS.items()}
+
+
+def pooled(estimates: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
+    """Return the root mean square of estimates of the same noise, each weighted by its degrees of freedom; nan without any."""
+    known = [(noise, df) for noise, df in estimates if df > 0]
+    total = sum(df for _, df in known)
+    if not total:
+        return dict.fromkeys(METRICS, math.nan)
+    return {metric: math.sqrt(sum(df * noise[metric] ** 2 for noise, df in known) / total) for metric in METRICS}
+
+
 def paired_effect(
     name: str,
     with_it: pd.DataFrame,
@@ -164,3 +185,8 @@ def _measure(tables: Sequence[pd.DataFrame], n_boot: int, seed: int) -> _Measure
         {metric: np.stack(replicate) for metric, replicate in replicates.items()},
         bootstrap,
     )
+
+
+def _value(metric: str, rows: pd.DataFrame) -> float:
+    label, predicted, probability, score = metric_arrays(rows)
+    return compute(metric, label, predicted, probability, score).value

@@ -31,7 +31,8 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         f"left out; the {record.strongest} strongest ingredients confirmed with all folds, {record.seeds} "
         f"{'seed' if record.seeds == 1 else 'seeds'}. All numbers are out of fold on training patches; values with the ingredient minus "
         "values without it, 95 % intervals over cases. *Noise* is the standard deviation of the same contrast of no ingredient, "
-        "which has the noise of seeds; for confirmed differences it is scaled to their number of fits. An effect is told apart "
+        "which has the noise of seeds; for confirmed differences it is scaled to their number of fits, and pooled with what their seeds "
+        "differ by. An effect is told apart "
         "if its interval excludes 0 and it is above twice the noise. No test set was opened. The domains and cases that the "
         "numbers are reported on also chose which effects are called strongest: read those as optimistic.",
         f"Machine: {result.machine}. Seed {record.recipes[0]['seed']}. "

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
+import pandas as pd
 
 from mitotype.backbones.adaptations import adaptations
 from mitotype.core import files, outputs, records
@@ -27,7 +28,9 @@ from mitotype.experiments.ablation.effects import (
     Effect,
     decided,
     noise_of_difference,
+    noise_of_seeds,
     paired_effect,
+    pooled,
     screening_effects,
 )
 from mitotype.experiments.ablation.ingredient import Ingredient
@@ -44,6 +47,7 @@ from mitotype.fit.recipe import Recipe
 from mitotype.jobs import executor
 from mitotype.jobs.executor import LOCAL
 from mitotype.jobs.task import Callbacks, Resources, Task
+from mitotype.scores.ensemble import Combiner
 
 NAME, EFFECTS, PAGE, PLOT = "ablation.json", "effects.json", "ablation.md", "ablation.svg"
 SCREEN, CONFIRM, COMPLETE = "screen", "confirm", "complete"
@@ -132,12 +136,19 @@ def ablate(config: AblationConfig) -> AblationResult:
         scores = several.read_scores(complete[1])
         rows = decided(scores, unit=subject.unit)
         all_folds = len(set(read_patches(run_dirs[0])["fold"]))
-        noise = noise_of_difference(
+        of_columns = noise_of_difference(
             screened_effects[0].noise,
             n_runs=config.n_runs,
             folds=len(config.folds),
             all_folds=all_folds,
             seeds=config.seeds,
+        )
+        of_seeds = noise_of_seeds([_decided_by_seed(*confirmed, config.seeds) for confirmed in (complete, *without)])
+        noise = pooled(
+            [
+                (of_columns, config.n_runs - 1 - len(parts)),
+                (of_seeds, (1 + len(without)) * (config.seeds - 1)),
+            ]
         )
         effects = [
             paired_effect(
@@ -238,6 +249,14 @@ def _stored(record: AblationRecord, path: Path) -> AblationRecord:
     if msgspec.structs.replace(stored, started=record.started, sources=record.sources) != record:
         raise UserError(f"'{path.parent}' contains another ablation.", fix=outputs.OTHER_FOLDER)
     return stored
+
+
+def _decided_by_seed(subject: Subject, folder: Path, seeds: int) -> list[pd.DataFrame]:
+    """Return the decided rows of the members of each seed."""
+    scores = subject.read_scores(folder)
+    members = [str(member) for member in scores.scores["member"].unique()]
+    of_seed = [tuple(m for m in members if m.endswith(f"-seed{seed}")) for seed in range(seeds)]
+    return [decided(scores, Combiner(members=chosen), unit=subject.unit) for chosen in of_seed]
 
 
 def _machine(run_dir: Path) -> str:
