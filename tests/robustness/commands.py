@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +69,13 @@ def run(
         time.sleep(0.01)
     started = time.monotonic()
     process.join(at_s)
-    survivors = 0
+    children: list[psutil.Process] = []
     if process.is_alive() and process.pid:
-        children = psutil.Process(process.pid).children(recursive=True)
-        os.kill(process.pid, number)
-        process.join(120)
-        survivors = len(psutil.wait_procs(children, timeout=20)[1])
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it may end between two lines
+            children = psutil.Process(process.pid).children(recursive=True)
+            os.kill(process.pid, number)
+    process.join(120)
+    survivors = len(psutil.wait_procs(children, timeout=20)[1])
     out, err = (
         path.read_text(errors="replace") if path.is_file() else "" for path in (folder / "stdout", folder / "stderr")
     )
