@@ -213,8 +213,7 @@ def _held_out(ensemble: EnsembleRecord) -> list[str]:
     """Return the test sets that a source held out, if each other source did or was trained on nothing that overlaps them."""
 
     def is_clean(source: EnsembleSource, test: str) -> bool:
-        overlapping = overlaps.known_overlaps([*source.datasets, test]).get(test, [])
-        return test in source.hold_out or not overlapping
+        return test in source.hold_out or test not in overlaps.known_overlaps([*source.datasets, test])
 
     named = dict.fromkeys(test for source in ensemble.sources for test in source.hold_out)
     return [test for test in named if all(is_clean(source, test) for source in ensemble.sources)]

@@ -28,6 +28,14 @@ def read_region(slide_HW3: np.ndarray, downsample: float, left: int, top: int, s
     return resize(region, max(1, java_round(side / downsample)))
 
 
+def read_square(slide_HW3: np.ndarray, downsample: float, side_px: int, x: float, y: float) -> np.ndarray:
+    """The region of a detection with its centroid at (x, y), of about `side_px` px at the downsample; none at the border."""
+    side = java_round(side_px * downsample)
+    left, top = java_round(x - side / 2), java_round(y - side / 2)
+    assert min(left, top) >= 0 and max(left, top) + side < min(slide_HW3.shape[:2])  # the callers pad these
+    return read_region(slide_HW3, downsample, left, top, side)
+
+
 class WSInferExtension:
     """A model folder as the extension runs it on detections of a slide: read, resize, ToTensor, softmax, argmax."""
 
@@ -38,10 +46,7 @@ class WSInferExtension:
     def read(self, slide_HW3: np.ndarray, mpp_um: float, x: float, y: float) -> np.ndarray:
         """`image_SS3` of a detection with its centroid at (x, y)."""
         downsample = self.config["spacing_um_px"] / mpp_um
-        side = java_round(self.config["patch_size_pixels"] * downsample)
-        left, top = java_round(x - side / 2), java_round(y - side / 2)
-        assert min(left, top) >= 0 and max(left, top) + side < min(slide_HW3.shape[:2])  # the extension pads these
-        return resize(read_region(slide_HW3, downsample, left, top, side), self.resize_px)
+        return resize(read_square(slide_HW3, downsample, self.config["patch_size_pixels"], x, y), self.resize_px)
 
     def classify(self, image_NSS3: np.ndarray) -> tuple[list[str], np.ndarray]:
         """The class names and the softmax `measurement_N2` of patches."""

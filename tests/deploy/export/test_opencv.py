@@ -15,7 +15,7 @@ from mitotype import api
 from mitotype.core.errors import UserError
 from mitotype.deploy.export import opencv
 from mitotype.deploy.export.export_folder import CLASS_TITLES
-from tests.deploy.export.qupath import java_round, read_region, resize
+from tests.deploy.export.qupath import read_square, resize
 from tests.deploy.export.test_onnx import changed
 
 TITLES = {"normal": CLASS_TITLES[0], "atypical": CLASS_TITLES[1]}
@@ -40,11 +40,7 @@ def atypical_of(net: cv2.dnn.Net, image_SS3: np.ndarray) -> float:
 
 def drawn_patch(slide_HW3: np.ndarray, mpp_um: float, x: float, y: float) -> np.ndarray:
     """`image_SS3` as the script reads it away from the border: the region, drawn at the side of the patch."""
-    downsample = MPP_UM / mpp_um
-    side = java_round(SIDE_PX * downsample)
-    left, top = java_round(x - side / 2), java_round(y - side / 2)
-    assert min(left, top) >= 0
-    return resize(read_region(slide_HW3, downsample, left, top, side), SIDE_PX)
+    return resize(read_square(slide_HW3, MPP_UM / mpp_um, SIDE_PX, x, y), SIDE_PX)
 
 
 def test_the_graph_is_float32_and_for_one_image(folder: Path) -> None:

@@ -56,6 +56,17 @@ def levels(scores: Scores, complete: pd.DataFrame, *, unit: CrossFitUnit = "case
     return [level(name, decided_rows, n_boot=n_boot) for name, decided_rows in rows.items()]
 
 
+def by_seed(scores: Scores, complete: pd.DataFrame, seeds: int, *, unit: CrossFitUnit = "case") -> list[pd.DataFrame]:
+    """Return the decided rows of the members of each seed; those of one seed are `complete`."""
+    if seeds == 1:
+        return [complete]
+    return [decided(scores, Combiner(members=_members_of_seed(scores, seed)), unit=unit) for seed in range(seeds)]
+
+
+def _members_of_seed(scores: Scores, seed: int) -> tuple[str, ...]:
+    return tuple(str(m) for m in scores.scores["member"].unique() if str(m).endswith(f"-seed{seed}"))
+
+
 def _members_of_runs(scores: Scores) -> dict[str, tuple[str, ...]]:
     """Return the members of each run; nothing for a table of one run."""
     members = [str(member) for member in scores.scores["member"].unique() if "/" in str(member)]
@@ -70,9 +81,9 @@ def _alternatives(
     views, members = scores.scores["view"].unique(), scores.scores["member"].unique()
     if len(views) > 1 and IDENTITY in views:
         yield f"{len(views)} views", complete, decide(Combiner(views=(IDENTITY,)))
-    first = [member for member in members if str(member).endswith("-seed0")]
+    first = _members_of_seed(scores, 0)
     if len(first) < len(members):
-        yield f"{len(members) // max(len(first), 1)} seeds", complete, decide(Combiner(members=tuple(first)))
+        yield f"{len(members) // max(len(first), 1)} seeds", complete, decide(Combiner(members=first))
     runs = _members_of_runs(scores)
     for run in runs:
         others = tuple(member for other, of_run in runs.items() if other != run for member in of_run)

@@ -115,8 +115,9 @@ def noise_of_seeds(tables_AS: Sequence[Sequence[pd.DataFrame]]) -> dict[str, flo
     """
     if len(tables_AS[0]) < 2:
         return dict.fromkeys(METRICS, math.nan)
-    value_AS = {metric: np.array([[_value(metric, t) for t in tables] for tables in tables_AS]) for metric in METRICS}
-    return {m: math.sqrt(2 * v_AS.var(axis=1, ddof=1).mean() / v_AS.shape[1]) for m, v_AS in value_AS.items()}
+    value_ASK = np.array([[_values(rows) for rows in tables] for tables in tables_AS])
+    noise_K = np.sqrt(2 * value_ASK.var(axis=1, ddof=1).mean(axis=0) / value_ASK.shape[1])
+    return dict(zip(METRICS, noise_K.tolist(), strict=True))
 
 
 def pooled(estimates: Sequence[tuple[Mapping[str, float], int]]) -> dict[str, float]:
@@ -187,6 +188,7 @@ def _measure(tables: Sequence[pd.DataFrame], n_boot: int, seed: int) -> _Measure
     )
 
 
-def _value(metric: str, rows: pd.DataFrame) -> float:
+def _values(rows: pd.DataFrame) -> list[float]:
+    """Return each of METRICS."""
     label, predicted, probability, score = metric_arrays(rows)
-    return compute(metric, label, predicted, probability, score).value
+    return [compute(metric, label, predicted, probability, score).value for metric in METRICS]

@@ -32,9 +32,8 @@ def markdown(result: AblationResult, plot_name: str) -> str:
         f"{'seed' if record.seeds == 1 else 'seeds'}. All numbers are out of fold on training patches; values with the ingredient minus "
         "values without it, 95 % intervals over cases. *Noise* is the standard deviation of the same contrast of no ingredient, "
         "which has the noise of seeds; for confirmed differences it is scaled to their number of fits, and pooled with what their seeds "
-        "differ by. An effect is told apart "
-        "if its interval excludes 0 and it is above twice the noise. No test set was opened. The domains and cases that the "
-        "numbers are reported on also chose which effects are called strongest: read those as optimistic.",
+        "differ by. An effect is told apart if its interval excludes 0 and it is above twice the noise. No test set was opened. The "
+        "domains and cases that the numbers are reported on also chose which effects are called strongest: read those as optimistic.",
         f"Machine: {result.machine}. Seed {record.recipes[0]['seed']}. "
         + "; ".join(f"{recipe['backbone']}, {recipe['epochs']} epochs" for recipe in record.recipes)
         + ".",

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
-import pandas as pd
 
 from mitotype.backbones.adaptations import adaptations
 from mitotype.core import files, outputs, records
@@ -47,7 +46,7 @@ from mitotype.fit.recipe import Recipe
 from mitotype.jobs import executor
 from mitotype.jobs.executor import LOCAL
 from mitotype.jobs.task import Callbacks, Resources, Task
-from mitotype.scores.ensemble import Combiner
+from mitotype.scores.table import Scores
 
 NAME, EFFECTS, PAGE, PLOT = "ablation.json", "effects.json", "ablation.md", "ablation.svg"
 SCREEN, CONFIRM, COMPLETE = "screen", "confirm", "complete"
@@ -114,14 +113,15 @@ def ablate(config: AblationConfig) -> AblationResult:
             members = [MemberPlan(f"fold{fold}-seed{number}", fold, number) for fold in config.folds]
             plans |= dict.fromkeys(_created(config, *screened[-1]), members)
         _train(config, plans)
-        tables = [decided(reduced.read_scores(folder), unit=subject.unit) for reduced, folder in screened]
+        screened_scores = {folder.name: reduced.read_scores(folder) for reduced, folder in screened}
+        tables = [decided(scores, unit=subject.unit) for scores in screened_scores.values()]
         screened_effects = screening_effects(is_on_RK, tables, record.ingredients, n_boot=config.n_boot)
         result = AblationResult(
             record,
             _machine(next(iter(plans))),
             screened_effects,
             n_fits=sum(map(len, plans.values())),
-            untrained=_untrained(screened),
+            untrained=_untrained(screened_scores),
         )
         _write(config.out, result)
         # Confirmation
@@ -133,8 +133,9 @@ def ablate(config: AblationConfig) -> AblationResult:
         _train(config, {run_dir: _all_members(run_dir) for run_dir in run_dirs})
         for run_dir in run_dirs:
             run.resume(run_dir)
-        scores = several.read_scores(complete[1])
-        rows = decided(scores, unit=subject.unit)
+        scores_of = {folder.name: reduced.read_scores(folder) for reduced, folder in (complete, *without)}
+        rows_of = {name: decided(scores, unit=subject.unit) for name, scores in scores_of.items()}
+        scores, rows = scores_of[COMPLETE], rows_of[COMPLETE]
         all_folds = len(set(read_patches(run_dirs[0])["fold"]))
         of_columns = noise_of_difference(
             screened_effects[0].noise,
@@ -143,29 +144,25 @@ def ablate(config: AblationConfig) -> AblationResult:
             all_folds=all_folds,
             seeds=config.seeds,
         )
-        of_seeds = noise_of_seeds([_decided_by_seed(*confirmed, config.seeds) for confirmed in (complete, *without)])
+        of_seeds = noise_of_seeds(
+            [combining.by_seed(scores_of[name], rows_of[name], config.seeds, unit=subject.unit) for name in scores_of]
+        )
         noise = pooled(
             [
                 (of_columns, config.n_runs - 1 - len(parts)),
-                (of_seeds, (1 + len(without)) * (config.seeds - 1)),
+                (of_seeds, len(scores_of) * (config.seeds - 1)),
             ]
         )
         effects = [
-            paired_effect(
-                part.name,
-                rows,
-                decided(reduced.read_scores(folder), unit=subject.unit),
-                n_boot=config.n_boot,
-                noise=noise,
-            )
-            for part, (reduced, folder) in zip(strongest, without, strict=True)
+            paired_effect(part.name, rows, rows_of[folder.name], n_boot=config.n_boot, noise=noise)
+            for part, (_, folder) in zip(strongest, without, strict=True)
         ]
         combined = combining.effects(scores, rows, unit=subject.unit, n_boot=config.n_boot)
         levels = combining.levels(scores, rows, unit=subject.unit, n_boot=config.n_boot)
         result = replace(
             result,
             n_fits=result.n_fits + len(run_dirs) * all_folds * config.seeds,
-            untrained=[*result.untrained, *_untrained([complete, *without])],
+            untrained=[*result.untrained, *_untrained(scores_of)],
             confirmed=effects,
             combined=combined,
             levels=levels,
@@ -251,25 +248,13 @@ def _stored(record: AblationRecord, path: Path) -> AblationRecord:
     return stored
 
 
-def _decided_by_seed(subject: Subject, folder: Path, seeds: int) -> list[pd.DataFrame]:
-    """Return the decided rows of the members of each seed."""
-    scores = subject.read_scores(folder)
-    members = [str(member) for member in scores.scores["member"].unique()]
-    of_seed = [tuple(m for m in members if m.endswith(f"-seed{seed}")) for seed in range(seeds)]
-    return [decided(scores, Combiner(members=chosen), unit=subject.unit) for chosen in of_seed]
-
-
 def _machine(run_dir: Path) -> str:
     record = read_run(run_dir)
     return f"{record.machine.processor}, {record.machine.cores} cores, {record.device}"
 
 
-def _untrained(trained: Sequence[tuple[Subject, Path]]) -> list[str]:
-    return [
-        f"{folder.name}/{member}"
-        for subject, folder in trained
-        for member in untrained_members(subject.read_scores(folder))
-    ]
+def _untrained(scores_of: Mapping[str, Scores]) -> list[str]:
+    return [f"{folder}/{member}" for folder, scores in scores_of.items() for member in untrained_members(scores)]
 
 
 def _write(out: Path, result: AblationResult) -> None:

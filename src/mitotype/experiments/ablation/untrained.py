@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
+
 from mitotype.evaluation.metrics import compute
 from mitotype.scores.calibrate import sigmoid
+from mitotype.scores.member_table import by_member
 from mitotype.scores.table import Scores
 
 CHANCE = 0.55  # AUROC on the fold left out, which has some hundred patches
@@ -11,11 +15,12 @@ CHANCE = 0.55  # AUROC on the fold left out, which has some hundred patches
 
 def untrained_members(scores: Scores) -> list[str]:
     """Return the members whose AUROC on the patches that they left out is below `CHANCE`; of both classes there are patches."""
-    view_mean = scores.scores.groupby(["member", "patch_id"], observed=True, as_index=False)[["logit"]].mean()
-    untrained = []
-    for member, rows in scores.joined(view_mean).groupby("member", observed=True):
-        label_N, logit_N = rows["label"].to_numpy(), rows["logit"].to_numpy()
-        auroc = compute("auroc", label_N, logit_N >= 0, sigmoid(logit_N), logit_N).value
-        if auroc < CHANCE:
-            untrained.append(str(member))
-    return untrained
+    table = by_member(scores)
+    label_N = scores.joined(pd.DataFrame({"patch_id": table.patch_id_N}))["label"].to_numpy()
+
+    def auroc(logit_N: np.ndarray) -> float:
+        is_scored_N = np.isfinite(logit_N)
+        y, logit = label_N[is_scored_N], logit_N[is_scored_N]
+        return compute("auroc", y, logit >= 0, sigmoid(logit), logit).value
+
+    return [name for name, logit_N in zip(table.members, table.logit_NM.T, strict=True) if auroc(logit_N) < CHANCE]
